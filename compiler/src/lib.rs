@@ -1,0 +1,1 @@
+//! Graven compiles neural-network models to native CPU code.

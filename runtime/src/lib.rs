@@ -1,0 +1,2 @@
+#![no_std]
+//! The runtime that executables made by Graven link.
