@@ -1,1 +1,29 @@
-//! The graph IR of Graven.
+//! The graph IR of Graven: pure tensors in SSA form.
+//!
+//! * [`DType`], [`Dim`], [`TensorType`], [`Tensor`]: element types, symbolic extents, types and host values
+//! * [`Op`]: the closed table of operations
+//! * [`Graph`], [`Function`], [`Module`]: nodes over values, signatures, constants
+//! * [`GraphBuilder`]: builds graphs, with numpy-style broadcasting
+//! * [`infer`]: result types from operand types
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod dim;
+mod dtype;
+pub mod element;
+mod entity;
+mod graph;
+pub mod infer;
+mod module;
+mod op;
+mod tensor;
+
+pub use builder::{GraphBuilder, broadcast_shapes};
+pub use dim::{Atom, Dim, MAX_ELEMENTS, Product, Symbol};
+pub use dtype::{DType, DTypeClass, UnknownDType};
+pub use entity::{ConstantId, NodeId, ValueId};
+pub use graph::{Definition, Graph, Node, Uses, Value};
+pub use module::{Constant, Constants, Function, Module};
+pub use op::*;
+pub use tensor::{Shape, SizeMismatch, Tensor, TensorType};
