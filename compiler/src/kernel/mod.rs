@@ -1,0 +1,16 @@
+//! The kernel IR: loop nests over buffers with vectors, scheduled for one target.
+//!
+//! * [`types`]: scalars, vectors, masks
+//! * [`ops`]: operations on register values
+//! * [`ir`]: kernels, statements, loops, buffers
+//! * [`builder`]: builds kernels from index expressions
+
+pub mod builder;
+pub mod ir;
+pub mod ops;
+pub mod types;
+
+pub use builder::KernelBuilder;
+pub use ir::{Access, Address, Block, Buffer, BufferId, Carried, For, If, Kernel, Spread, Stmt, Val};
+pub use ops::{Binary, Compare, Horizontal, KernelOp, Number, Unary};
+pub use types::{Element, Type};
