@@ -8,6 +8,7 @@ extern crate std;
 pub mod abi;
 pub mod arena;
 mod error;
+pub mod pool;
 pub mod sys;
 mod text;
 pub mod weights;
