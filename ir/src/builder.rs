@@ -104,10 +104,9 @@ impl<'m> GraphBuilder<'m> {
         self.op(Op::Constant { id }, &[])
     }
 
-    /// A constant without a name of its own.
+    /// An anonymous constant.
     pub fn constant(&mut self, tensor: Tensor) -> Result<ValueId, InferError> {
-        let name = format!("c{}", self.constants.len());
-        self.named_constant(&name, tensor)
+        self.named_constant("", tensor)
     }
 
     /// A rank-0 constant.

@@ -53,9 +53,10 @@ impl Symbol {
     }
 }
 
+/// The name, quoted if it is no identifier.
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        crate::text::Word(self.name()).fmt(f)
     }
 }
 

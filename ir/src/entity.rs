@@ -13,7 +13,7 @@ entity_impl!(ValueId, "%");
 pub struct NodeId(u32);
 entity_impl!(NodeId, "node");
 
-/// A constant of the module: `@const3`.
+/// A constant of the module: `@3`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConstantId(u32);
-entity_impl!(ConstantId, "@const");
+entity_impl!(ConstantId, "@");

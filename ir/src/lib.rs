@@ -18,6 +18,7 @@ pub mod infer;
 mod module;
 mod op;
 mod tensor;
+pub mod text;
 
 pub use builder::{GraphBuilder, broadcast_shapes};
 pub use dim::{Atom, Dim, MAX_ELEMENTS, Product, Symbol};

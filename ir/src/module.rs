@@ -8,10 +8,11 @@ use std::{collections::BTreeMap, sync::Arc};
 /// The constants of a module.
 pub type Constants = PrimaryMap<ConstantId, Constant>;
 
-/// A named constant tensor.
+/// A constant tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
-    /// Its name in the text form (`@name`) and in the safetensors file; unique within the module.
+    /// Its name in the text form (`@name`) and in the safetensors file, unique within the module. Empty for an anonymous
+    /// constant, one that only its id names.
     pub name: Arc<str>,
     /// Its value.
     pub tensor: Tensor,

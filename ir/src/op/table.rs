@@ -561,7 +561,7 @@ impl AttributeValue for ConstantId {
 
     fn from_attribute(attribute: &Attribute) -> Option<Self> {
         match attribute {
-            Attribute::Word(word) => word.strip_prefix("@const")?.parse().ok().map(ConstantId::from_u32),
+            Attribute::Word(word) => word.strip_prefix('@')?.parse().ok().map(ConstantId::from_u32),
             _ => None,
         }
     }
@@ -573,12 +573,18 @@ impl Op {
         self.category() != Category::Custom
     }
 
+    /// The regions that a node with this op has, by their labels in the text form.
+    pub fn region_names(&self) -> &'static [&'static str] {
+        match self {
+            Op::If => &["then", "else"],
+            Op::While { .. } => &["condition", "body"],
+            Op::Scan { .. } | Op::Fuse { .. } => &["body"],
+            _ => &[],
+        }
+    }
+
     /// Number of regions that a node with this op has.
     pub fn region_count(&self) -> usize {
-        match self {
-            Op::If | Op::While { .. } => 2,
-            Op::Scan { .. } | Op::Fuse { .. } => 1,
-            _ => 0,
-        }
+        self.region_names().len()
     }
 }
