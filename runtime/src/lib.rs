@@ -8,6 +8,8 @@ extern crate std;
 pub mod abi;
 pub mod arena;
 mod error;
+pub mod npy;
+pub mod npz;
 pub mod pool;
 pub mod sys;
 mod text;
