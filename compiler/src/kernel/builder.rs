@@ -20,6 +20,16 @@ struct Frame {
     constants: FxHashMap<(Number, Type), Val>,
 }
 
+/// A loop whose body is being emitted.
+pub struct OpenLoop {
+    /// The loop variable.
+    pub index: Dim,
+    /// The carried values within the body.
+    pub params: Vec<Val>,
+    /// The loop, unless it has a single trip and leaves only its body.
+    nest: Option<Box<For>>,
+}
+
 /// A kernel under construction.
 pub struct KernelBuilder {
     name: String,
@@ -451,31 +461,41 @@ impl KernelBuilder {
     /// the next ones; the result is the carried values after the loop. A loop of one trip leaves only its body.
     pub fn for_each(
         &mut self,
-        (lower, upper, step): (&Dim, &Dim, i64),
+        range: (&Dim, &Dim, i64),
         inits: &[Val],
         body: impl FnOnce(&mut KernelBuilder, &Dim, &[Val]) -> Vec<Val>,
     ) -> Vec<Val> {
-        if (upper - lower).as_const().is_some_and(|length| (1..=step).contains(&length)) {
-            return body(self, lower, inits);
-        }
-        self.loop_nest((lower, upper, step), inits, false, body)
+        let nest = self.open_loop(range, inits);
+        let yields = body(self, &nest.index, &nest.params);
+        self.close_loop(nest, yields)
     }
 
     /// The kernel's loop over independent tasks.
     pub fn parallel_for(&mut self, count: &Dim, body: impl FnOnce(&mut KernelBuilder, &Dim)) {
-        self.loop_nest((&Dim::ZERO, count, 1), &[], true, |b, task, _| {
-            body(b, task);
-            Vec::new()
-        });
+        let nest = self.open_parallel(count);
+        body(self, &nest.index);
+        self.close_loop(nest, Vec::new());
     }
 
-    fn loop_nest(
+    /// Starts a loop; what is emitted until [`KernelBuilder::close_loop`] is its body.
+    pub fn open_loop(&mut self, (lower, upper, step): (&Dim, &Dim, i64), inits: &[Val]) -> OpenLoop {
+        if (upper - lower).as_const().is_some_and(|length| (1..=step).contains(&length)) {
+            return OpenLoop { index: lower.clone(), params: inits.to_vec(), nest: None };
+        }
+        self.open_nest((lower, upper, step), inits, false)
+    }
+
+    /// Starts the kernel's loop over independent tasks.
+    pub fn open_parallel(&mut self, count: &Dim) -> OpenLoop {
+        self.open_nest((&Dim::ZERO, count, 1), &[], true)
+    }
+
+    fn open_nest(
         &mut self,
         (lower, upper, step): (&Dim, &Dim, i64),
         inits: &[Val],
         parallel: bool,
-        body: impl FnOnce(&mut KernelBuilder, &Dim, &[Val]) -> Vec<Val>,
-    ) -> Vec<Val> {
+    ) -> OpenLoop {
         let (low, high) = (self.index(lower), self.index(upper));
         let last = upper.upper().saturating_sub(1).max(lower.lower());
         let symbol = Symbol::new(self.fresh_name("i"), lower.lower(), last);
@@ -483,16 +503,21 @@ impl KernelBuilder {
         let params = self.values_like(inits);
         self.frames.push(Frame::default());
         self.symbols.insert(symbol.clone(), (self.frames.len() - 1, var));
+        let places = inits.iter().zip(&params);
+        let carried =
+            places.map(|(init, param)| Carried { init: *init, param: *param, result: *param }).collect();
+        let nest = For { var, lower: low, upper: high, step, carried, body: Block::default(), parallel };
         // A symbol with a single value folds to a constant, and the loop's variable stays unused.
-        let yields = body(self, &Dim::from(&symbol), &params);
-        let stmts = self.close_frame();
-        let results = self.values_like(inits);
-        let places = inits.iter().zip(&params).zip(&results);
-        let carried = places
-            .map(|((init, param), result)| Carried { init: *init, param: *param, result: *result })
-            .collect();
-        let body = Block { stmts, yields };
-        self.emit(Stmt::For(Box::new(For { var, lower: low, upper: high, step, carried, body, parallel })));
+        OpenLoop { index: Dim::from(&symbol), params, nest: Some(Box::new(nest)) }
+    }
+
+    /// Ends a loop with the next values of what it carries; gives the values after it.
+    pub fn close_loop(&mut self, open: OpenLoop, yields: Vec<Val>) -> Vec<Val> {
+        let Some(mut nest) = open.nest else { return yields };
+        nest.body = Block { stmts: self.close_frame(), yields };
+        let results = self.values_like(&open.params);
+        nest.carried.iter_mut().zip(&results).for_each(|(carried, result)| carried.result = *result);
+        self.emit(Stmt::For(nest));
         results
     }
 
@@ -513,19 +538,18 @@ impl KernelBuilder {
         self.frames.pop().map(|frame| frame.stmts).unwrap_or_default()
     }
 
-    /// A branch on a scalar mask; both sides give values of equal types.
-    pub fn branch(
-        &mut self,
-        condition: Val,
-        then: impl FnOnce(&mut KernelBuilder) -> Vec<Val>,
-        otherwise: impl FnOnce(&mut KernelBuilder) -> Vec<Val>,
-    ) -> Vec<Val> {
+    /// Starts a block of a branch; what is emitted until [`KernelBuilder::close_block`] is in it.
+    pub fn open_block(&mut self) {
         self.frames.push(Frame::default());
-        let yields = then(self);
-        let then = Block { stmts: self.close_frame(), yields };
-        self.frames.push(Frame::default());
-        let yields = otherwise(self);
-        let otherwise = Block { stmts: self.close_frame(), yields };
+    }
+
+    /// Ends a block that yields values.
+    pub fn close_block(&mut self, yields: Vec<Val>) -> Block {
+        Block { stmts: self.close_frame(), yields }
+    }
+
+    /// A branch on a scalar mask; both blocks yield values of equal types.
+    pub fn branch(&mut self, condition: Val, then: Block, otherwise: Block) -> Vec<Val> {
         let results = self.values_like(&then.yields);
         self.emit(Stmt::If(Box::new(If { condition, then, otherwise, results: results.clone() })));
         results
