@@ -20,6 +20,13 @@ struct Frame {
     constants: FxHashMap<(Number, Type), Val>,
 }
 
+/// Instructions that a kernel may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Fused multiply-add.
+    pub fma: bool,
+}
+
 /// A loop whose body is being emitted.
 pub struct OpenLoop {
     /// The loop variable.
@@ -40,6 +47,8 @@ pub struct KernelBuilder {
     /// Where each symbol is defined: depth of the block, and the value.
     symbols: FxHashMap<Symbol, (usize, Val)>,
     fresh: u32,
+    features: Features,
+    trace: Option<Vec<Dim>>,
 }
 
 impl KernelBuilder {
@@ -53,7 +62,29 @@ impl KernelBuilder {
             frames: vec![Frame::default()],
             symbols: FxHashMap::default(),
             fresh: 0,
+            features: Features::default(),
+            trace: None,
         }
+    }
+
+    /// Allows instructions that not every target has.
+    pub fn set_features(&mut self, features: Features) {
+        self.features = features;
+    }
+
+    /// The instructions that the kernel may use.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Begins to record the index expressions that are asked for.
+    pub fn start_trace(&mut self) {
+        self.trace = Some(Vec::new());
+    }
+
+    /// The index expressions since [`KernelBuilder::start_trace`].
+    pub fn take_trace(&mut self) -> Vec<Dim> {
+        self.trace.take().unwrap_or_default()
     }
 
     /// Ends the kernel.
@@ -298,6 +329,9 @@ impl KernelBuilder {
 
     /// The value of an index expression, computed in the outermost block where its symbols are defined.
     pub fn index(&mut self, dim: &Dim) -> Val {
+        if let Some(trace) = &mut self.trace {
+            trace.push(dim.clone());
+        }
         if let Some(symbol) = dim.as_symbol() {
             return self.symbol(symbol).1;
         }

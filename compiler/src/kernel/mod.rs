@@ -10,7 +10,7 @@ pub mod ir;
 pub mod ops;
 pub mod types;
 
-pub use builder::{KernelBuilder, OpenLoop};
+pub use builder::{Features, KernelBuilder, OpenLoop};
 pub use ir::{Access, Address, Block, Buffer, BufferId, Carried, For, If, Kernel, Spread, Stmt, Val};
 pub use ops::{Binary, Compare, Horizontal, KernelOp, Number, Unary};
 pub use types::{Element, Type};
