@@ -27,6 +27,8 @@ pub enum Attribute {
 pub trait AttributeValue: Sized {
     /// What the field expects, for error messages.
     const EXPECTED: &'static str;
+    /// What a list of these expects, for error messages.
+    const EXPECTED_LIST: &'static str = "a list";
 
     /// The printable value.
     fn to_attribute(&self) -> Attribute;
@@ -39,6 +41,7 @@ macro_rules! integer_attribute {
     ($($ty:ty)*) => {$(
         impl AttributeValue for $ty {
             const EXPECTED: &'static str = "an integer";
+            const EXPECTED_LIST: &'static str = "a list of integers";
 
             fn to_attribute(&self) -> Attribute {
                 Attribute::Dim(Dim::from(i64::try_from(*self).unwrap_or(i64::MAX)))
@@ -57,6 +60,7 @@ integer_attribute!(i64 usize u32);
 
 impl AttributeValue for Dim {
     const EXPECTED: &'static str = "an extent";
+    const EXPECTED_LIST: &'static str = "a list of extents";
 
     fn to_attribute(&self) -> Attribute {
         Attribute::Dim(self.clone())
@@ -133,6 +137,7 @@ impl AttributeValue for String {
 
 impl AttributeValue for DType {
     const EXPECTED: &'static str = "an element type";
+    const EXPECTED_LIST: &'static str = "a list of element types";
 
     fn to_attribute(&self) -> Attribute {
         Attribute::Word(self.name().into())
@@ -162,7 +167,8 @@ impl AttributeValue for ConvDimensions {
 }
 
 impl<T: AttributeValue> AttributeValue for Vec<T> {
-    const EXPECTED: &'static str = "a list";
+    const EXPECTED: &'static str = T::EXPECTED_LIST;
+    const EXPECTED_LIST: &'static str = "a list of lists";
 
     fn to_attribute(&self) -> Attribute {
         Attribute::List(self.iter().map(AttributeValue::to_attribute).collect())

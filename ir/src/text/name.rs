@@ -37,9 +37,9 @@ impl fmt::Display for Word<'_> {
 /// What stands after the `%` or `@` of a named entity: `fc1.weight`, or `"a name"` where it holds other characters or only
 /// digits, since bare digits stand for an entity without a name.
 #[derive(Clone, Copy, Debug)]
-pub struct Label<'a>(pub &'a str);
+pub struct LabelName<'a>(pub &'a str);
 
-impl fmt::Display for Label<'_> {
+impl fmt::Display for LabelName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bare = self.0.bytes().all(is_label_part) && !self.0.bytes().all(|byte| byte.is_ascii_digit());
         match bare {
@@ -142,9 +142,9 @@ mod tests {
         assert_eq!(Word("batch size").to_string(), "\"batch size\"");
         assert_eq!(Word("2d").to_string(), "\"2d\"");
         assert_eq!(Word("").to_string(), "\"\"");
-        assert_eq!(Label("fc1.weight").to_string(), "fc1.weight");
-        assert_eq!(Label("12").to_string(), "\"12\"");
-        assert_eq!(Label("12a").to_string(), "12a");
-        assert_eq!(Label("/conv/Output:0").to_string(), "\"/conv/Output:0\"");
+        assert_eq!(LabelName("fc1.weight").to_string(), "fc1.weight");
+        assert_eq!(LabelName("12").to_string(), "\"12\"");
+        assert_eq!(LabelName("12a").to_string(), "12a");
+        assert_eq!(LabelName("/conv/Output:0").to_string(), "\"/conv/Output:0\"");
     }
 }

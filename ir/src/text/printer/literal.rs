@@ -1,0 +1,113 @@
+//! Elements of constants, in the shortest decimal form that gives the same bits.
+
+use crate::element::{decode_float, decode_int, encode_float};
+use crate::{DType, Tensor};
+use std::fmt::{self, Write};
+
+/// Lists longer than this are broken into lines.
+const LINE: usize = 100;
+
+/// The literal of a tensor: an element, `splat(…)`, or nested lists.
+pub(super) fn write_literal(out: &mut dyn Write, tensor: &Tensor) -> fmt::Result {
+    let dtype = tensor.dtype();
+    let bytes = dtype.bytes();
+    if tensor.is_empty() {
+        return out.write_str("[]");
+    }
+    if tensor.shape().is_empty() {
+        return write_element(out, dtype, tensor.data());
+    }
+    if tensor.len() > 1 && tensor.splat_value().is_some() {
+        out.write_str("splat(")?;
+        write_element(out, dtype, &tensor.data()[..bytes])?;
+        return out.write_str(")");
+    }
+    let mut line = String::new();
+    let lines = tensor.len() > LINE || {
+        write_lists(&mut line, tensor, false)?;
+        line.len() > LINE
+    };
+    match lines {
+        false => out.write_str(&line),
+        true => write_lists(out, tensor, true),
+    }
+}
+
+/// Nested lists on one line, or with one line per innermost list, itself broken where it is long.
+fn write_lists(out: &mut dyn Write, tensor: &Tensor, lines: bool) -> fmt::Result {
+    let (shape, rank) = (tensor.shape(), tensor.shape().len());
+    let bytes = tensor.dtype().bytes();
+    let mut index = vec![0usize; rank];
+    let mut column = 0;
+    let mut element = String::new();
+    // The outermost level at which a list begins before the element, and ends after the one before.
+    let mut opened = 0;
+    for chunk in tensor.data().chunks_exact(bytes) {
+        let first = index[rank - 1] == 0;
+        if first {
+            let starts_line = opened > 0 || rank > 1;
+            if lines && starts_line {
+                write!(out, "\n{:1$}", "", 2 + opened)?;
+            }
+            (opened..rank).try_for_each(|_| out.write_char('['))?;
+            column = 2 + rank;
+        }
+        element.clear();
+        write_element(&mut element, tensor.dtype(), chunk)?;
+        if lines && !first && column + element.len() > LINE {
+            write!(out, "\n{:1$}", "", 2 + rank)?;
+            column = 2 + rank;
+        }
+        out.write_str(&element)?;
+        column += element.len() + 2;
+        // Count up; the places that overflow are the lists that end here.
+        let mut level = rank;
+        while level > 0 {
+            index[level - 1] += 1;
+            if index[level - 1] < shape[level - 1] {
+                break;
+            }
+            index[level - 1] = 0;
+            level -= 1;
+            out.write_char(']')?;
+        }
+        opened = level;
+        if level > 0 {
+            out.write_str(if lines && level < rank { "," } else { ", " })?;
+        }
+    }
+    Ok(())
+}
+
+/// One element. NaNs but the plain one are written as bits.
+pub(super) fn write_element(out: &mut dyn Write, dtype: DType, bytes: &[u8]) -> fmt::Result {
+    match dtype {
+        DType::Bool => out.write_str(if decode_int(dtype, bytes) != 0 { "true" } else { "false" }),
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => write_float(out, dtype, bytes),
+        _ => write!(out, "{}", decode_int(dtype, bytes)),
+    }
+}
+
+fn write_float(out: &mut dyn Write, dtype: DType, bytes: &[u8]) -> fmt::Result {
+    let value = decode_float(dtype, bytes);
+    if value.is_nan() {
+        if encode_float(dtype, f64::NAN).as_slice() == bytes {
+            return out.write_str("nan");
+        }
+        out.write_str("0x")?;
+        return bytes.iter().rev().try_for_each(|byte| write!(out, "{byte:02x}"));
+    }
+    match dtype {
+        // Rust's debug form of floats is the shortest that reads back exactly, and has a point or exponent.
+        DType::F64 => write!(out, "{value:?}"),
+        DType::F32 => write!(out, "{:?}", value as f32),
+        _ => write!(out, "{:?}", shortest(dtype, bytes, value)),
+    }
+}
+
+/// The `f64` with the fewest digits that rounds to this element of a 16-bit type.
+fn shortest(dtype: DType, bytes: &[u8], value: f64) -> f64 {
+    let rounded = (0..17).map(|digits| format!("{value:.digits$e}").parse().unwrap_or(value));
+    let mut exact = rounded.filter(|candidate| encode_float(dtype, *candidate).as_slice() == bytes);
+    exact.next().unwrap_or(value)
+}
