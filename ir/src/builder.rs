@@ -95,7 +95,9 @@ impl<'m> GraphBuilder<'m> {
 
     /// Adds a node without regions and gives its first result.
     pub fn op(&mut self, op: Op, operands: &[ValueId]) -> Result<ValueId, InferError> {
-        Ok(self.results(op, operands)?[0])
+        let name = op.name();
+        let first = self.results(op, operands)?.first().copied();
+        first.ok_or_else(|| InferError { op: name, reason: "has no result".into() })
     }
 
     /// A constant of the module under a name of its own.

@@ -282,7 +282,7 @@ impl Dim {
         }
         let mut quotient = Dim::ZERO;
         for (product, coefficient) in &self.terms {
-            if coefficient % scale != 0 {
+            if coefficient.checked_rem(*scale)? != 0 {
                 return None;
             }
             let mut left = product.clone();
@@ -290,7 +290,7 @@ impl Dim {
                 let position = left.iter().position(|atom| atom == factor)?;
                 left.remove(position);
             }
-            quotient.add_term(left, coefficient / scale);
+            quotient.add_term(left, coefficient.checked_div(*scale)?);
         }
         Some(quotient)
     }
@@ -387,6 +387,22 @@ impl Dim {
         }
     }
 
+    /// Whether the dim has more than `limit` atoms, those within atoms included; it looks at no more than that many.
+    pub fn has_more_atoms_than(&self, limit: usize) -> bool {
+        self.count_atoms(limit).is_none()
+    }
+
+    /// What is left of `budget` after the dim's atoms, or `None`.
+    fn count_atoms(&self, mut budget: usize) -> Option<usize> {
+        for atom in self.terms.iter().flat_map(|(product, _)| product) {
+            budget = budget.checked_sub(1)?;
+            if let Atom::FloorDiv(pair) | Atom::Mod(pair) | Atom::Min(pair) | Atom::Max(pair) = atom {
+                budget = pair.1.count_atoms(pair.0.count_atoms(budget)?)?;
+            }
+        }
+        Some(budget)
+    }
+
     /// Whether `symbol` occurs.
     pub fn contains(&self, symbol: &Symbol) -> bool {
         let mut found = false;
@@ -459,6 +475,12 @@ fn gcd(a: i64, b: i64) -> i64 {
 impl From<i64> for Dim {
     fn from(constant: i64) -> Dim {
         Dim { constant, terms: Vec::new() }
+    }
+}
+
+impl From<i32> for Dim {
+    fn from(constant: i32) -> Dim {
+        Dim::from(i64::from(constant))
     }
 }
 

@@ -121,6 +121,16 @@ impl Graph {
         &self.values[value]
     }
 
+    /// A value, if the graph has it.
+    pub fn get_value(&self, value: ValueId) -> Option<&Value> {
+        self.values.get(value)
+    }
+
+    /// A node, if the graph has it.
+    pub fn get_node(&self, node: NodeId) -> Option<&Node> {
+        self.nodes.get(node)
+    }
+
     /// A value's type.
     pub fn ty(&self, value: ValueId) -> &TensorType {
         &self.values[value].ty

@@ -39,13 +39,14 @@ impl TensorType {
         self.shape.iter().fold(Dim::ONE, |product, dim| product * dim)
     }
 
-    /// The largest number of elements, or `None` above [`MAX_ELEMENTS`] or for a possibly negative extent.
+    /// The largest number of elements, or `None` above [`MAX_ELEMENTS`] or for an extent that is negative for all values of its
+    /// symbols. An extent that is negative for some values only is an error once the symbols have these values.
     pub fn checked_upper_elements(&self) -> Option<i64> {
         let mut product = 1i64;
         let mut empty = false;
         for dim in &self.shape {
-            let (low, high) = dim.bounds();
-            if low < 0 || high > MAX_ELEMENTS {
+            let high = dim.upper();
+            if !(0..=MAX_ELEMENTS).contains(&high) {
                 return None;
             }
             empty |= high == 0;

@@ -10,7 +10,7 @@ pub enum DimensionRole {
     Outer,
     /// `f` in input and output; `i`, the input feature within a group, in the kernel.
     Inner,
-    /// A digit: the n-th spatial dimension.
+    /// A digit: the n-th spatial dimension, at most ten.
     Spatial(u8),
 }
 
@@ -53,7 +53,7 @@ fn letters(order: &[DimensionRole], outer: char, inner: char) -> String {
     let letter = |role: &DimensionRole| match role {
         DimensionRole::Outer => outer,
         DimensionRole::Inner => inner,
-        DimensionRole::Spatial(n) => (b'0' + n) as char,
+        DimensionRole::Spatial(n) => char::from_digit((*n).into(), 10).unwrap_or('?'),
     };
     order.iter().map(letter).collect()
 }

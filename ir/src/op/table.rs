@@ -12,7 +12,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 functions! {
-    /// How elements are combined by reductions and windows. The result has the operand's dtype; integers wrap.
+    /// How elements are combined by reductions and windows. The result has the operand's dtype; integers wrap; bool has no sum and product.
     ReduceOp {
         /// Sum, 0 for no element.
         Sum "sum",
@@ -40,7 +40,7 @@ functions! {
 }
 
 functions! {
-    /// How a scatter combines an update with the element that is there.
+    /// How a scatter combines an update with the element that is there; bool has no sum and product.
     ScatterOp {
         /// The update replaces it; with repeated indices the last update in row-major order wins.
         Replace "replace",
@@ -238,7 +238,7 @@ ops! {
         /// Element type of the result.
         to: DType,
     };
-    /// `(x) → y`: the same bits as another dtype of equal size.
+    /// `(x) → y`: the same bits as another dtype with as many value bits: `i4` becomes `u4`, bool nothing else.
     Bitcast "bitcast" Elementwise {
         /// Element type of the result.
         to: DType,
@@ -375,7 +375,8 @@ ops! {
         /// Padding after.
         padding_high: Vec<Dim>,
     };
-    /// `(x) → i64`: for each window the row-major index in x of its largest element (NaN counts as largest), the first of equals. Attributes as of `reduce_window`.
+    /// `(x) → i64`: for each window the row-major index in x of its largest element (NaN counts as largest), the first of equals. Attributes as of
+    /// `reduce_window`; not for bool.
     ArgMaxWindow "arg_max_window" Window {
         /// Window extents, ≥ 1.
         size: Vec<i64>,
@@ -396,7 +397,8 @@ ops! {
         /// Distinct dimensions, increasing.
         axes: Vec<usize>,
     };
-    /// `(x) → i64`: index of the largest (or smallest) element along `axis`, which disappears. NaN counts as largest (or smallest).
+    /// `(x) → i64`: index of the largest (or smallest) element along `axis`, which disappears. NaN counts as largest (or smallest);
+    /// not for bool.
     ArgReduce "arg_reduce" Reduction {
         /// The largest rather than the smallest.
         largest: bool,
@@ -405,7 +407,7 @@ ops! {
         /// Of equal elements take the last instead of the first.
         last: bool,
     };
-    /// `(x) → y`: running reduction along `axis`.
+    /// `(x) → y`: running reduction along `axis`; not for bool.
     Cumulative "cumulative" Reduction {
         /// How to combine.
         combine: CumulativeOp,
@@ -417,14 +419,14 @@ ops! {
         reverse: bool,
     };
 
-    /// `(x) → (values, indices: i64)`: stable sort along `axis`. NaN counts as larger than every number.
+    /// `(x) → (values, indices: i64)`: stable sort along `axis`. NaN counts as larger than every number; not for bool.
     Sort "sort" Sorting {
         /// The sorted dimension.
         axis: usize,
         /// Largest first.
         descending: bool,
     };
-    /// `(x) → (values, indices: i64)`: the first `k` of the sorted elements along `axis`; of equal elements the lower index comes first.
+    /// `(x) → (values, indices: i64)`: the first `k` of the sorted elements along `axis`; of equal elements the lower index comes first; not for bool.
     TopK "top_k" Sorting {
         /// The dimension.
         axis: usize,
@@ -464,12 +466,14 @@ ops! {
     /// `(x) → x`: the same value in another layout of the side table.
     Relayout "relayout" Movement;
 
-    /// `(x: float, scale, zero_point: dtype of y) → y`: saturate(round(x ÷ scale) + zero_point), ties to even; scale and zero point are scalars or vectors along `axis`.
+    /// `(x: float, scale, zero_point: dtype of y) → y`: saturate(round(x ÷ scale) + zero_point), ties to even; scale and zero point are both scalars or both vectors along
+    /// `axis`; the scale has the dtype of x.
     Quantize "quantize" Elementwise {
         /// The dimension of vector scales.
         axis: usize,
     };
-    /// `(x: integer, scale: float, zero_point: dtype of x) → y`: (x − zero_point) · scale; scale and zero point are scalars or vectors along `axis`.
+    /// `(x: integer, scale: float, zero_point: dtype of x) → y`: (x − zero_point) · scale in the dtype of the scale; scale and zero point are both scalars or both vectors along
+    /// `axis`.
     Dequantize "dequantize" Elementwise {
         /// The dimension of vector scales.
         axis: usize,
