@@ -5,6 +5,7 @@
 //! * [`Graph`], [`Function`], [`Module`]: nodes over values, signatures, constants
 //! * [`GraphBuilder`]: builds graphs, with numpy-style broadcasting
 //! * [`infer`]: result types from operand types
+//! * [`interp`]: the reference interpreter
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ pub mod element;
 mod entity;
 mod graph;
 pub mod infer;
+pub mod interp;
 mod module;
 mod op;
 mod tensor;
