@@ -4,7 +4,7 @@
 //! Nodes that no result depends on are dead; they stay in the tables until [`Graph::compact`].
 
 use crate::infer::{InferError, infer};
-use crate::{Constants, NodeId, Op, TensorType, ValueId};
+use crate::{ConstantId, Constants, NodeId, Op, TensorType, ValueId};
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -217,7 +217,7 @@ impl Graph {
         self.results.iter_mut().for_each(replaced);
     }
 
-    /// Drops dead nodes and renumbers nodes and values in [`Graph::order`].
+    /// Drops dead nodes and renumbers nodes and values in [`Graph::order`], in regions too.
     pub fn compact(&mut self) {
         let mut compacted = Graph::new();
         let mut map: SecondaryMap<ValueId, Option<ValueId>> = SecondaryMap::new();
@@ -229,6 +229,7 @@ impl Graph {
             let mut node = self.nodes[id].clone();
             let new_id = compacted.nodes.next_key();
             node.operands.iter_mut().for_each(|v| *v = map[*v].unwrap_or(*v));
+            node.regions.iter_mut().for_each(Graph::compact);
             for (place, result) in node.results.iter_mut().enumerate() {
                 let old = &self.values[*result];
                 let definition = Definition::Result(new_id, place as u32);
@@ -241,6 +242,16 @@ impl Graph {
         }
         compacted.results = self.results.iter().map(|v| map[*v].unwrap_or(*v)).collect();
         *self = compacted;
+    }
+
+    /// Calls `visit` for the constant of every node, regions included.
+    pub(crate) fn for_each_constant_mut(&mut self, visit: &mut dyn FnMut(&mut ConstantId)) {
+        for node in self.nodes.values_mut() {
+            if let Op::Constant { id } = &mut node.op {
+                visit(id);
+            }
+            node.regions.iter_mut().for_each(|region| region.for_each_constant_mut(visit));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A module: functions, constants, symbols, metadata.
 
 use crate::{ConstantId, Graph, Symbol, Tensor};
-use cranelift_entity::PrimaryMap;
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -48,4 +48,29 @@ pub struct Module {
     pub symbols: Vec<Symbol>,
     /// Free key-value pairs: producer, licence, …
     pub metadata: BTreeMap<String, String>,
+}
+
+impl Module {
+    /// Drops dead nodes and the anonymous constants that no live node uses, and renumbers what is left: nodes and values in
+    /// [`Graph::order`], constants with names first, then the others in the order of their use.
+    pub fn compact(&mut self) {
+        let mut order: Vec<ConstantId> = Vec::new();
+        let mut map: SecondaryMap<ConstantId, Option<ConstantId>> = SecondaryMap::new();
+        let mut number = |id: ConstantId| {
+            *map[id].get_or_insert_with(|| {
+                order.push(id);
+                ConstantId::from_u32(order.len() as u32 - 1)
+            })
+        };
+        for (id, constant) in &self.constants {
+            if !constant.name.is_empty() {
+                number(id);
+            }
+        }
+        for function in &mut self.functions {
+            function.graph.compact();
+            function.graph.for_each_constant_mut(&mut |id| *id = number(*id));
+        }
+        self.constants = order.iter().filter_map(|id| self.constants.get(*id).cloned()).collect();
+    }
 }

@@ -186,7 +186,7 @@ impl<T: AttributeValue> AttributeValue for Vec<T> {
 macro_rules! word_attribute {
     ($($ty:ty)*) => {$(
         impl $crate::AttributeValue for $ty {
-            const EXPECTED: &'static str = concat!("a name of ", stringify!($ty));
+            const EXPECTED: &'static str = <$ty>::NAMES;
 
             fn to_attribute(&self) -> $crate::Attribute {
                 $crate::Attribute::Word(self.name().into())

@@ -12,6 +12,8 @@ macro_rules! functions {
         impl $name {
             /// Every function.
             pub const ALL: &[$name] = &[$($name::$variant),*];
+            /// The names in the text form, for messages.
+            pub const NAMES: &str = concat!("one of", $(" `", $text, "`"),*);
 
             /// The name in the text form.
             pub const fn name(self) -> &'static str {

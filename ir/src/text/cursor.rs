@@ -91,8 +91,20 @@ impl<'t> Cursor<'t> {
         Failed
     }
 
-    /// Records that the current token is not what the grammar wants.
+    /// Records that the current token does not continue what came before. Where it stands on another line, that line is not to blame:
+    /// the error lies at the end of the line before.
     pub fn unexpected(&mut self, expected: &str) -> Failed {
+        let ended = self.current.starts_line && self.current.token != Token::End;
+        if !ended || self.previous.is_empty() {
+            return self.unexpected_start(expected);
+        }
+        let found = "the end of the line".into();
+        let end = Span { start: self.previous.end, end: self.previous.end };
+        self.error(end, ParseErrorKind::Expected { expected: expected.into(), found })
+    }
+
+    /// Records that the current token can't begin what may stand here.
+    pub fn unexpected_start(&mut self, expected: &str) -> Failed {
         let kind = match self.current.token {
             Token::Invalid(reason) => ParseErrorKind::Token(reason),
             found => ParseErrorKind::Expected { expected: expected.into(), found: found.to_string() },

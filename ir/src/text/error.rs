@@ -52,14 +52,14 @@ pub enum ParseErrorKind {
     #[error("the type is {actual}, not {stated}")]
     Type {
         /// In the text.
-        stated: TensorType,
+        stated: Box<TensorType>,
         /// By inference.
-        actual: TensorType,
+        actual: Box<TensorType>,
     },
     /// More or fewer items than there must be.
-    #[error("expected {expected} {what}, found {found}")]
+    #[error("expected {expected} {what}{}, found {found}", if *expected == 1 { "" } else { "s" })]
     Count {
-        /// Results, outputs, elements, …
+        /// Result, output, item, …
         what: &'static str,
         /// How many there must be.
         expected: usize,

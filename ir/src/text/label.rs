@@ -1,6 +1,7 @@
 //! What `%` and `@` are followed by.
 
-use super::name::unescape;
+use super::name::{LabelName, unescape};
+use std::fmt;
 
 /// A reference to a value or constant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -9,6 +10,17 @@ pub(super) enum Label {
     Number(u64),
     /// `%x`, `%"a name"`; the number tells values of the same name apart: `%x#1`.
     Name(String, u64),
+}
+
+/// The canonical form, without the `%` or `@`.
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Label::Number(number) => write!(f, "{number}"),
+            Label::Name(name, 0) => LabelName(name).fmt(f),
+            Label::Name(name, copy) => write!(f, "{}#{copy}", LabelName(name)),
+        }
+    }
 }
 
 impl Label {

@@ -2,7 +2,7 @@
 
 use super::op::AttributeSyntax;
 use super::{Names, Parser};
-use crate::text::cursor::{Cursor, Failed, Parse};
+use crate::text::cursor::{Checkpoint, Cursor, Failed, Parse};
 use crate::text::label::Label;
 use crate::text::lexer::Token;
 use crate::text::{GraphSpans, NodeSpans, ParseErrorKind, Span};
@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 /// Regions within each other.
 const MAX_REGION_DEPTH: usize = 64;
+
+/// Names of the regions of all ops: what no op is named.
+const REGION_NAMES: &[&str] = &["then", "else", "condition", "body"];
 
 /// A graph under construction with the names of its values.
 #[derive(Default)]
@@ -31,13 +34,14 @@ struct Statement<'t> {
     origin: Option<Arc<str>>,
 }
 
+/// Whether a statement begins here, as far as two tokens tell.
 fn starts_statement(cursor: &Cursor<'_>) -> bool {
-    cursor.starts_line()
-        && match cursor.token() {
-            Token::Value(_) => true,
-            Token::Word(word) => !matches!(word, "then" | "else" | "condition" | "body"),
-            _ => false,
-        }
+    match cursor.token() {
+        Token::Word("return" | "yield") => true,
+        // Not a parameter on a line of its own.
+        Token::Value(_) => cursor.peek_second() != Token::Punctuation(":"),
+        _ => false,
+    }
 }
 
 impl<'t> Parser<'t, '_> {
@@ -50,53 +54,93 @@ impl<'t> Parser<'t, '_> {
     ) -> Parse<()> {
         let errors = self.cursor.errors().len();
         loop {
+            let start = self.cursor.checkpoint();
             if self.cursor.eat_word(terminator) {
-                if results(self, scope).is_err() {
-                    self.cursor.skip_to(|cursor| cursor.at("}"));
+                if results(self, scope).is_err() || self.cursor.expect("}").is_err() {
+                    self.skip_block(start)?;
                 }
-                return self.cursor.expect("}").map(|_| ());
+                return Ok(());
             }
-            let start = self.cursor.span();
             match self.cursor.token() {
-                Token::End => return Err(self.cursor.unexpected(&format!("`{terminator}`"))),
-                Token::Punctuation("}") => {
+                Token::End | Token::Punctuation("}") => {
                     if self.cursor.errors().len() == errors {
-                        self.cursor.unexpected(&format!("`{terminator}`"));
+                        self.cursor.unexpected_start(&format!("`{terminator}`"));
                     }
-                    self.cursor.advance();
-                    return Ok(());
+                    let ended = self.cursor.eat("}");
+                    return if ended { Ok(()) } else { Err(Failed) };
                 }
-                Token::Word(word @ ("return" | "yield")) => {
-                    self.cursor.unexpected(&format!("`{terminator}`"));
-                    self.cursor.skip_to(|cursor| {
-                        cursor.at("}") || !cursor.at_word(word) && starts_statement(cursor)
-                    });
-                    continue;
+                Token::Word("return" | "yield") => {
+                    self.cursor.unexpected_start(&format!("`{terminator}`"));
+                    return self.skip_block(start);
                 }
                 _ => {}
             }
             if self.statement(scope).is_err() {
-                if self.cursor.span() == start {
-                    self.cursor.advance();
-                }
-                self.cursor.skip_to(starts_statement);
+                self.cursor.rewind(start);
+                self.skip_statement();
             }
         }
+    }
+
+    /// Skips a statement with its regions, up to the next one in the same block or to the block's end.
+    ///
+    /// Brackets may be missing in it. So only the braces of regions count, which follow a `)` or end a line: where none is open, what looks like the
+    /// start of a statement at the start of a line is one, and a `}` at the start of a line ends the block.
+    fn skip_statement(&mut self) {
+        // One entry per open brace: whether it is a region's.
+        let mut open: Vec<bool> = Vec::new();
+        loop {
+            let after = self.cursor.token();
+            self.cursor.advance();
+            let in_region = open.contains(&true);
+            match self.cursor.token() {
+                Token::End => return,
+                Token::Punctuation("{") => {
+                    let brace = self.cursor.checkpoint();
+                    self.cursor.advance();
+                    open.push(after == Token::Punctuation(")") || self.cursor.starts_line());
+                    self.cursor.rewind(brace);
+                }
+                Token::Punctuation("}") => {
+                    let ends_block = self.cursor.starts_line() && !in_region;
+                    if open.is_empty() || ends_block {
+                        return;
+                    }
+                    open.pop();
+                }
+                _ if !in_region && self.cursor.starts_line() && starts_statement(&self.cursor) => return,
+                _ => {}
+            }
+        }
+    }
+
+    /// Skips what is left of a block, with its end.
+    fn skip_block(&mut self, start: Checkpoint<'t>) -> Parse<()> {
+        self.cursor.rewind(start);
+        while !matches!(self.cursor.token(), Token::End | Token::Punctuation("}")) {
+            self.skip_statement();
+        }
+        self.cursor.advance();
+        Ok(())
     }
 
     /// `%y = op %x {…} : f32[2] loc("…") body (…) { … }`.
     fn statement(&mut self, scope: &mut Scope) -> Parse<()> {
         let mut labels = Vec::new();
-        if matches!(self.cursor.token(), Token::Value(_)) {
-            labels = self.sequence(Self::value_label)?;
-            self.cursor.expect("=")?;
+        match self.cursor.token() {
+            Token::Value(_) => {
+                labels = self.sequence(Self::value_label)?;
+                self.cursor.expect("=")?;
+            }
+            Token::Word(_) => {}
+            _ => return Err(self.cursor.unexpected_start("a statement")),
         }
         let mut statement = None;
         let results = self.statement_results(scope, &labels, &mut statement);
         let types = statement.as_ref().and_then(|statement| statement.types.as_deref()).unwrap_or_default();
         for (place, (label, span)) in labels.into_iter().enumerate() {
             let value = match (&results, types.get(place)) {
-                (Ok(results), _) => results.get(place).copied(),
+                (Ok(results), _) => results.get(place).copied().flatten(),
                 // The graph is lost anyway: a parameter stands for the result.
                 (Err(_), Some((ty, _))) => Some(scope.graph.add_param(ty.clone(), None)),
                 (Err(_), None) => None,
@@ -111,7 +155,7 @@ impl<'t> Parser<'t, '_> {
         scope: &mut Scope,
         labels: &[(Label, Span)],
         parsed: &mut Option<Statement<'t>>,
-    ) -> Parse<Vec<ValueId>> {
+    ) -> Parse<Vec<Option<ValueId>>> {
         let statement = parsed.insert(self.statement_head(scope)?);
         let op = self.op(statement.name, statement.span, &statement.attributes)?;
         let mut spans = NodeSpans { op: statement.span, ..NodeSpans::default() };
@@ -122,6 +166,13 @@ impl<'t> Parser<'t, '_> {
             regions.push(graph);
             spans.regions.push(region_spans);
         }
+        if let Token::Word(word) = self.cursor.token()
+            && REGION_NAMES.contains(&word)
+        {
+            let message = format!("`{}` has no region `{word}` here", op.name());
+            return Err(self.cursor.error(self.cursor.span(), ParseErrorKind::Other(message)));
+        }
+        self.end_of_statement(statement)?;
         spans.operands = statement.operands.iter().map(|(_, span)| *span).collect();
         let operands: Option<Vec<ValueId>> = statement.operands.iter().map(|(value, _)| *value).collect();
         // Operands and regions that failed have their messages already.
@@ -132,14 +183,16 @@ impl<'t> Parser<'t, '_> {
             Err(error) => return Err(self.cursor.error(statement.span, error)),
         };
         scope.spans.nodes[node] = spans;
-        let results = scope.graph.node(node).results.to_vec();
-        if !self.check_count("results", statement.span, results.len(), labels.len()) {
+        let results = scope.graph.node(node).results.clone();
+        if !self.check_count("result", statement.span, results.len(), labels.len()) {
             return Err(Failed);
         }
-        if let Some(types) = &statement.types {
-            self.check_types(scope, &results, types, statement.span)?;
-        }
-        Ok(results)
+        // Where the types differ it is not known which is meant, so that uses are not checked.
+        let right = statement
+            .types
+            .as_ref()
+            .is_none_or(|types| self.check_types(scope, &results, types, statement.span));
+        Ok(results.iter().map(|value| Some(*value).filter(|_| right)).collect())
     }
 
     /// Compares stated types with inferred ones.
@@ -149,17 +202,20 @@ impl<'t> Parser<'t, '_> {
         results: &[ValueId],
         types: &[(TensorType, Span)],
         op: Span,
-    ) -> Parse<()> {
-        let mut right = self.check_count("types", op, results.len(), types.len());
+    ) -> bool {
+        let mut right = self.check_count("type", op, results.len(), types.len());
         for (value, (stated, span)) in results.iter().zip(types) {
             let actual = scope.graph.ty(*value);
             if actual != stated {
-                let kind = ParseErrorKind::Type { stated: stated.clone(), actual: actual.clone() };
+                let kind = ParseErrorKind::Type {
+                    stated: Box::new(stated.clone()),
+                    actual: Box::new(actual.clone()),
+                };
                 self.cursor.error(*span, kind);
                 right = false;
             }
         }
-        if right { Ok(()) } else { Err(Failed) }
+        right
     }
 
     fn statement_head(&mut self, scope: &Scope) -> Parse<Statement<'t>> {
@@ -176,27 +232,24 @@ impl<'t> Parser<'t, '_> {
                 }
                 _ => {
                     literal = Some((self.cursor.checkpoint(), self.cursor.span()));
-                    self.cursor.skip_to(|cursor| cursor.at(":") || starts_statement(cursor));
+                    self.cursor
+                        .skip_to(|cursor| cursor.at(":") || cursor.starts_line() && starts_statement(cursor));
                 }
             }
         }
         let mut operands = Vec::new();
-        if matches!(self.cursor.token(), Token::Value(_)) {
-            operands = self.sequence(|parser| parser.operand(scope))?;
+        if literal.is_none() {
+            operands = self.values(scope)?;
         }
         if self.cursor.eat("{") {
             attributes = self.attributes()?;
         }
         let mut types = None;
         if self.cursor.eat(":") {
-            types = Some(self.sequence(|parser| {
-                let start = parser.cursor.span();
-                let ty = parser.ty()?;
-                Ok((ty, start.to(parser.cursor.previous())))
-            })?);
+            types = Some(self.sequence(Self::spanned_ty)?);
         }
         if let Some((checkpoint, span)) = literal {
-            let Some([(ty, _)]) = types.as_deref() else {
+            let Some([ty]) = types.as_deref() else {
                 let message = "a literal needs one type, as in `constant 0.5 : f32[]`".into();
                 return Err(self.cursor.error(span, ParseErrorKind::Other(message)));
             };
@@ -215,8 +268,21 @@ impl<'t> Parser<'t, '_> {
         Ok(Statement { name, span, operands, attributes, types, origin })
     }
 
+    /// Checks that a statement or the end of the block follows.
+    fn end_of_statement(&mut self, statement: &Statement<'_>) -> Parse<()> {
+        let complete = statement.types.is_some();
+        match self.cursor.token() {
+            Token::Value(_) | Token::Word("return" | "yield") | Token::Punctuation("}") | Token::End => {
+                Ok(())
+            }
+            Token::Word(_) if complete || self.cursor.starts_line() => Ok(()),
+            _ if complete => Err(self.cursor.unexpected_start("a statement")),
+            _ => Err(self.cursor.unexpected("`:` and a type")),
+        }
+    }
+
     /// A literal in the place of a constant's name; the cursor stands at it.
-    fn inline_constant(&mut self, ty: &TensorType, span: Span) -> Parse<Attribute> {
+    fn inline_constant(&mut self, ty: &(TensorType, Span), span: Span) -> Parse<Attribute> {
         let tensor = self.tensor(ty, "")?;
         if !self.cursor.at(":") {
             return Err(self.cursor.unexpected("`:`"));
@@ -299,11 +365,7 @@ impl<'t> Parser<'t, '_> {
         }
         if let Some(previous) = scope.names.insert(label.clone(), value) {
             scope.names.insert(label.clone(), previous);
-            let name = match label {
-                Label::Number(number) => format!("%{number}"),
-                Label::Name(name, 0) => format!("%{}", crate::text::LabelName(&name)),
-                Label::Name(name, copy) => format!("%{}#{copy}", crate::text::LabelName(&name)),
-            };
+            let name = format!("%{label}");
             self.cursor.error(span, ParseErrorKind::Duplicate { what: "value", name });
         }
     }

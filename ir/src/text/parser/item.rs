@@ -4,7 +4,7 @@ use super::Parser;
 use crate::text::cursor::{Cursor, Parse};
 use crate::text::label::Label;
 use crate::text::lexer::Token;
-use crate::text::{GraphSpans, ParseErrorKind, Span};
+use crate::text::{GraphSpans, LabelName, ParseErrorKind, Span};
 use crate::{Constant, Function, Symbol, TensorType};
 use std::sync::Arc;
 
@@ -30,7 +30,9 @@ impl Parser<'_, '_> {
                 if self.cursor.span() == start {
                     self.cursor.advance();
                 }
-                self.cursor.skip_to(starts_item);
+                while self.cursor.token() != Token::End && !starts_item(&self.cursor) {
+                    self.cursor.advance();
+                }
             }
             first = false;
         }
@@ -46,8 +48,8 @@ impl Parser<'_, '_> {
             Token::Word("dim") => self.symbol(),
             Token::Word("constant") => self.constant(),
             Token::Word("func") => self.function(),
-            _ if first => Err(self.cursor.unexpected("`module`, `dim`, `constant` or `func`")),
-            _ => Err(self.cursor.unexpected("`dim`, `constant` or `func`")),
+            _ if first => Err(self.cursor.unexpected_start("`module`, `dim`, `constant` or `func`")),
+            _ => Err(self.cursor.unexpected_start("`dim`, `constant` or `func`")),
         }
     }
 
@@ -108,7 +110,7 @@ impl Parser<'_, '_> {
         self.cursor.advance();
         let (label, span) = self.constant_label()?;
         self.cursor.expect(":")?;
-        let ty = self.ty()?;
+        let ty = self.spanned_ty()?;
         self.cursor.expect("=")?;
         let key = match &label {
             Label::Number(number) => format!("#{number}"),
@@ -117,18 +119,15 @@ impl Parser<'_, '_> {
         let tensor = self.tensor(&ty, &key);
         let name: Arc<str> = label.name().unwrap_or_default().into();
         if self.constants.contains_key(&label) {
-            let kind = ParseErrorKind::Duplicate { what: "constant", name: format!("@{key}") };
+            let kind = ParseErrorKind::Duplicate { what: "constant", name: format!("@{label}") };
             return Err(self.cursor.error(span, kind));
         }
-        // A constant without a value stands for the failed one, so that its uses are no further errors.
-        let value = match &tensor {
-            Ok(tensor) => tensor.clone(),
-            Err(_) => crate::Tensor::scalar(ty.dtype, 0.0),
-        };
-        let id = self.module.constants.push(Constant { name, tensor: value });
-        self.source_map.constants[id] = span;
-        self.constants.insert(label, id);
-        tensor.map(|_| ())
+        let id = tensor.map(|tensor| self.module.constants.push(Constant { name, tensor }));
+        if let Ok(id) = id {
+            self.source_map.constants[id] = span;
+        }
+        self.constants.insert(label, id.ok());
+        id.map(|_| ())
     }
 
     /// `func @name(%x: f32[2]) -> (y: f32[2]) state (%s: f32[]) { … }`.
@@ -136,7 +135,7 @@ impl Parser<'_, '_> {
         self.cursor.advance();
         let (name, span) = self.global_name()?;
         if !self.function_names.insert(name.clone()) {
-            let name = format!("@{name}");
+            let name = format!("@{}", LabelName(&name));
             self.cursor.error(span, ParseErrorKind::Duplicate { what: "function", name });
         }
         let mut scope = Scope::default();
@@ -196,20 +195,20 @@ impl Parser<'_, '_> {
     ) -> Parse<()> {
         let start = self.cursor.previous();
         let mut values = self.values(scope)?;
-        self.check_count("outputs", start, outputs.len(), values.len());
+        self.check_count("output", start, outputs.len(), values.len());
         for (output, (value, span)) in outputs.iter().zip(&values) {
             self.check_result(scope, &output.ty, *value, *span);
         }
         if self.cursor.eat_word("state") {
             let start = self.cursor.previous();
             let new = self.values(scope)?;
-            self.check_count("states", start, states.len(), new.len());
+            self.check_count("state", start, states.len(), new.len());
             for (ty, (value, span)) in states.iter().zip(&new) {
                 self.check_result(scope, ty, *value, *span);
             }
             values.extend(new);
         } else if !states.is_empty() {
-            self.check_count("states", start, states.len(), 0);
+            self.check_count("state", start, states.len(), 0);
         }
         scope.spans.results = start.to(self.cursor.previous());
         scope.graph.set_results(values.iter().filter_map(|(value, _)| *value).collect());
@@ -226,7 +225,8 @@ impl Parser<'_, '_> {
     ) {
         let Some(actual) = value.map(|value| scope.graph.ty(value)) else { return };
         if actual != stated {
-            let kind = ParseErrorKind::Type { stated: stated.clone(), actual: actual.clone() };
+            let kind =
+                ParseErrorKind::Type { stated: Box::new(stated.clone()), actual: Box::new(actual.clone()) };
             self.cursor.error(span, kind);
         }
     }

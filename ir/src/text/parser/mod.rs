@@ -18,6 +18,7 @@ mod op;
 mod ty;
 
 pub use dim::parse_dim;
+pub use literal::parse_literal;
 
 use super::cursor::{Cursor, Parse};
 use super::label::Label;
@@ -90,7 +91,8 @@ struct Parser<'t, 'o> {
     options: &'o ParseOptions<'o>,
     module: Module,
     source_map: SourceMap,
-    constants: FxHashMap<Label, ConstantId>,
+    /// `None` for those whose declaration failed.
+    constants: FxHashMap<Label, Option<ConstantId>>,
     symbols: FxHashMap<String, Symbol>,
     function_names: FxHashSet<String>,
     /// The values of the blocks around the current one: they can't be used, but named in messages.

@@ -185,7 +185,7 @@ impl<'t> Parser<'t, '_> {
 /// The candidate that takes the fewest edits, if those are few.
 fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(40).collect();
-    let limit = 1 + word.len() / 4;
+    let limit = 1 + word.len() / 5;
     candidates
         .map(|candidate| (edit_distance(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)

@@ -1,7 +1,7 @@
 //! Types and the names of values and constants.
 
 use super::{Parser, parse_dim};
-use crate::text::cursor::Parse;
+use crate::text::cursor::{Failed, Parse};
 use crate::text::label::Label;
 use crate::text::lexer::Token;
 use crate::text::{ParseErrorKind, Span};
@@ -19,6 +19,13 @@ impl Parser<'_, '_> {
         self.cursor.expect("[")?;
         let shape = self.list("]", Self::dim)?;
         Ok(TensorType::new(dtype, shape))
+    }
+
+    /// A type with its place.
+    pub(super) fn spanned_ty(&mut self) -> Parse<(TensorType, Span)> {
+        let start = self.cursor.span();
+        let ty = self.ty()?;
+        Ok((ty, start.to(self.cursor.previous())))
     }
 
     pub(super) fn dim(&mut self) -> Parse<Dim> {
@@ -80,7 +87,7 @@ impl Parser<'_, '_> {
         let token = self.cursor.token();
         let (label, span) = self.constant_label()?;
         match self.constants.get(&label) {
-            Some(id) => Ok(*id),
+            Some(id) => id.ok_or(Failed),
             None => {
                 let Token::Global(name) = token else { return Err(self.cursor.unexpected("a constant")) };
                 let hint = "; it must be declared before it is used".into();

@@ -108,12 +108,12 @@ pub(super) fn write_declarations(
             ConstantName::Named => write!(out, "constant @{}", LabelName(&constant.name))?,
             ConstantName::Number(number) => write!(out, "constant @{number}")?,
         }
-        write!(out, " : {} = ", constant.tensor.ty())?;
+        write!(out, " : {} =", constant.tensor.ty())?;
         match options.large {
             LargeConstants::File(file) if is_large(&constant.tensor, options) => {
-                write!(out, "file {}", crate::text::Quoted(file))?;
+                write!(out, " file {}", crate::text::Quoted(file))?;
             }
-            LargeConstants::Omit if is_large(&constant.tensor, options) => out.write_str("...")?,
+            LargeConstants::Omit if is_large(&constant.tensor, options) => out.write_str(" ...")?,
             _ => write_literal(out, &constant.tensor)?,
         }
         out.write_char('\n')?;

@@ -61,16 +61,20 @@ impl Printer<'_> {
         let outputs = graph.results().iter().zip(&function.outputs);
         let outputs: Vec<String> =
             outputs.map(|(value, name)| format!("{}: {}", Word(name), graph.ty(*value))).collect();
-        write!(self.out, "func @{}", LabelName(&function.name))?;
-        let length: usize =
-            [&inputs, &outputs, &states].into_iter().flatten().map(|item| item.len() + 2).sum();
-        let broken = length + function.name.len() > LINE - 30;
-        self.parens(&inputs, broken)?;
+        let outputs_length = joined_length(&outputs);
+        let states_length = if states.is_empty() { 0 } else { " state ()".len() + joined_length(&states) };
+        let name = format!("func @{}", LabelName(&function.name));
+        let length =
+            name.len() + "() -> () {".len() + joined_length(&inputs) + outputs_length + states_length;
+        let long = length > LINE;
+        self.out.write_str(&name)?;
+        self.parens(&inputs, long)?;
         self.out.write_str(" -> ")?;
-        self.parens(&outputs, broken)?;
+        let long_results = long && ") -> () {".len() + outputs_length + states_length > LINE;
+        self.parens(&outputs, long_results)?;
         if !states.is_empty() {
             self.out.write_str(" state ")?;
-            self.parens(&states, broken)?;
+            self.parens(&states, long_results)?;
         }
         self.out.write_str(" {\n")?;
         self.block(graph, "return", function.outputs.len())?;
@@ -117,7 +121,6 @@ impl Printer<'_> {
         }
         self.out.write_str(node.op.name())?;
         if let Op::Constant { id } = node.op {
-            self.out.write_char(' ')?;
             self.constant(id)?;
         }
         if !node.operands.is_empty() {
@@ -143,8 +146,7 @@ impl Printer<'_> {
         let values = ValueNames::new(region, &[]);
         let param = |value: &ValueId| format!("{}: {}", values.0[*value], region.ty(*value));
         let params: Vec<String> = region.params().iter().map(param).collect();
-        let length: usize = params.iter().map(|item| item.len() + 2).sum();
-        self.parens(&params, length > LINE)?;
+        self.parens(&params, joined_length(&params) > LINE)?;
         self.out.write_str(" {\n")?;
         self.block(region, "yield", region.results().len())?;
         let indent = self.indent;
@@ -155,9 +157,9 @@ impl Printer<'_> {
     fn constant(&mut self, id: ConstantId) -> fmt::Result {
         match (self.constants.get(id), self.names.get(id)) {
             (Some(constant), ConstantName::Literal) => write_literal(self.out, &constant.tensor),
-            (Some(constant), ConstantName::Named) => write!(self.out, "@{}", LabelName(&constant.name)),
-            (_, ConstantName::Number(number)) => write!(self.out, "@{number}"),
-            _ => write!(self.out, "{id}"),
+            (Some(constant), ConstantName::Named) => write!(self.out, " @{}", LabelName(&constant.name)),
+            (_, ConstantName::Number(number)) => write!(self.out, " @{number}"),
+            _ => write!(self.out, " {id}"),
         }
     }
 
@@ -169,6 +171,10 @@ impl Printer<'_> {
         }
         if attributes.is_empty() { Ok(()) } else { self.out.write_char('}') }
     }
+}
+
+fn joined_length(items: &[String]) -> usize {
+    items.iter().map(|item| item.len() + ", ".len()).sum()
 }
 
 /// A value as it stands between braces.

@@ -7,73 +7,64 @@ use std::fmt::{self, Write};
 /// Lists longer than this are broken into lines.
 const LINE: usize = 100;
 
-/// The literal of a tensor: an element, `splat(…)`, or nested lists.
+/// The literal of a tensor, an element, `splat(…)` or nested lists, after a blank or on lines of its own.
 pub(super) fn write_literal(out: &mut dyn Write, tensor: &Tensor) -> fmt::Result {
     let dtype = tensor.dtype();
     let bytes = dtype.bytes();
     if tensor.is_empty() {
-        return out.write_str("[]");
+        return out.write_str(" []");
     }
     if tensor.shape().is_empty() {
+        out.write_char(' ')?;
         return write_element(out, dtype, tensor.data());
     }
     if tensor.len() > 1 && tensor.splat_value().is_some() {
-        out.write_str("splat(")?;
+        out.write_str(" splat(")?;
         write_element(out, dtype, &tensor.data()[..bytes])?;
         return out.write_str(")");
     }
-    let mut line = String::new();
-    let lines = tensor.len() > LINE || {
+    if tensor.len() <= LINE {
+        let mut line = String::new();
         write_lists(&mut line, tensor, false)?;
-        line.len() > LINE
-    };
-    match lines {
-        false => out.write_str(&line),
-        true => write_lists(out, tensor, true),
+        if line.len() <= LINE {
+            return write!(out, " {line}");
+        }
     }
+    write_lists(out, tensor, true)
 }
 
 /// Nested lists on one line, or with one line per innermost list, itself broken where it is long.
 fn write_lists(out: &mut dyn Write, tensor: &Tensor, lines: bool) -> fmt::Result {
     let (shape, rank) = (tensor.shape(), tensor.shape().len());
-    let bytes = tensor.dtype().bytes();
     let mut index = vec![0usize; rank];
+    // The outermost level at which a list begins at the next element.
+    let mut opened = 0;
     let mut column = 0;
     let mut element = String::new();
-    // The outermost level at which a list begins before the element, and ends after the one before.
-    let mut opened = 0;
-    for chunk in tensor.data().chunks_exact(bytes) {
-        let first = index[rank - 1] == 0;
-        if first {
-            let starts_line = opened > 0 || rank > 1;
-            if lines && starts_line {
-                write!(out, "\n{:1$}", "", 2 + opened)?;
-            }
-            (opened..rank).try_for_each(|_| out.write_char('['))?;
-            column = 2 + rank;
-        }
+    for (place, chunk) in tensor.data().chunks_exact(tensor.dtype().bytes()).enumerate() {
         element.clear();
         write_element(&mut element, tensor.dtype(), chunk)?;
-        if lines && !first && column + element.len() > LINE {
-            write!(out, "\n{:1$}", "", 2 + rank)?;
+        let starts_list = opened < rank;
+        if lines && (starts_list || column + element.len() > LINE) {
+            write!(out, "\n{:1$}", "", 2 + opened)?;
             column = 2 + rank;
+        } else if place > 0 {
+            out.write_char(' ')?;
         }
+        (opened..rank).try_for_each(|_| out.write_char('['))?;
         out.write_str(&element)?;
         column += element.len() + 2;
-        // Count up; the places that overflow are the lists that end here.
-        let mut level = rank;
-        while level > 0 {
-            index[level - 1] += 1;
-            if index[level - 1] < shape[level - 1] {
+        // Count up; the levels that overflow are the lists that end here.
+        opened = rank;
+        while opened > 0 {
+            index[opened - 1] += 1;
+            if index[opened - 1] < shape[opened - 1] {
+                out.write_char(',')?;
                 break;
             }
-            index[level - 1] = 0;
-            level -= 1;
+            index[opened - 1] = 0;
+            opened -= 1;
             out.write_char(']')?;
-        }
-        opened = level;
-        if level > 0 {
-            out.write_str(if lines && level < rank { "," } else { ", " })?;
         }
     }
     Ok(())

@@ -1,0 +1,52 @@
+//! The commands of test files: one file and one row each.
+
+mod cat;
+mod verify;
+
+pub use cat::round_trip;
+
+use super::file::TestFile;
+use super::notes::FoundError;
+
+/// What a command leaves to be checked.
+pub enum Outcome {
+    /// Nothing: it has checked by itself.
+    Done,
+    /// An output for the file's directives.
+    Text(String),
+    /// The canonical form of the file's code: it must be that already, unless there are directives.
+    Canonical(String),
+    /// Errors, each of which must be annotated.
+    Errors(Vec<FoundError>),
+}
+
+/// A command: the file and the arguments after the command's name, to an outcome or a message.
+type Command = fn(&TestFile, &[String]) -> Result<Outcome, String>;
+
+/// Every command, with its name in `// test <name>`.
+pub const COMMANDS: &[(&str, Command)] = &[
+    // Parses and prints; the code of the file is in the canonical form.
+    ("cat", cat::run),
+    // Parses and verifies; the errors are those that are annotated.
+    ("verify", verify::run),
+];
+
+/// Runs a command, given as its name and arguments.
+pub fn run(file: &TestFile, command: &[String]) -> Result<Outcome, String> {
+    let (name, arguments) = command.split_first().ok_or("no command")?;
+    match COMMANDS.iter().find(|(other, _)| other == name) {
+        Some((_, run)) => run(file, arguments),
+        None => {
+            let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+            Err(format!("there is no such command; those that exist: {}", names.join(", ")))
+        }
+    }
+}
+
+/// Refuses arguments of a command that takes none.
+fn no_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [] => Ok(()),
+        _ => Err("the command takes no arguments".into()),
+    }
+}
