@@ -1,5 +1,21 @@
+//! The runtime of compiled models.
+//!
+//! One crate for two uses. The compiler links it as an ordinary library, for its just-in-time compiled models.
+//! Executables made by `graven compile` link it as an object file without the standard library, which adds some tens
+//! of kilobytes to them; [`standalone`] is their main function, and `standalone_object.rs` beside this crate's manifest
+//! builds it.
+//!
+//! - [`abi`]: the interface between a model and its caller;
+//! - [`model`]: a checked view of a model's descriptor, and the shapes that follow from given inputs;
+//! - [`pool`], [`arena`], [`weights`]: what a run uses;
+//! - [`npy`], [`npz`], [`summary`]: arrays in files and in words;
+//! - [`sys`]: the operating system.
+//!
+//! It needs a Unix-like system with 64-bit addresses.
 #![no_std]
-//! The runtime that executables made by Graven link.
+
+#[cfg(not(unix))]
+compile_error!("graven-runtime needs a Unix-like system");
 
 extern crate alloc;
 #[cfg(test)]
@@ -8,11 +24,14 @@ extern crate std;
 pub mod abi;
 pub mod arena;
 mod error;
+pub mod model;
 pub mod npy;
 pub mod npz;
 pub mod pool;
+pub mod standalone;
+pub mod summary;
 pub mod sys;
 mod text;
 pub mod weights;
 
-pub use error::Error;
+pub use error::{Error, Kind};

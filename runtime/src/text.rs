@@ -9,15 +9,40 @@ pub(crate) trait Piece {
     fn append(&self, to: &mut String);
 }
 
-/// A string of all its pieces.
+/// The template with each `%` replaced by the text of the piece at that place.
 macro_rules! text {
-    ($($piece:expr),* $(,)?) => {{
-        let mut string = alloc::string::String::new();
-        $($crate::text::Piece::append(&$piece, &mut string);)*
-        string
+    ($template:literal $(, $piece:expr)* $(,)?) => {{
+        const PIECES: &[&str] = &[$(stringify!($piece)),*];
+        const { assert!($crate::text::count_places($template) == PIECES.len()) };
+        $crate::text::fill($template, &[$(&$piece as &dyn $crate::text::Piece),*])
     }};
 }
 pub(crate) use text;
+
+/// How many `%` a template has.
+pub(crate) const fn count_places(template: &str) -> usize {
+    let (bytes, mut index, mut count) = (template.as_bytes(), 0, 0);
+    while index < bytes.len() {
+        count += (bytes[index] == b'%') as usize;
+        index += 1;
+    }
+    count
+}
+
+/// What [`text!`] calls. One template and pointers, so that a message costs its user next to no code.
+#[inline(never)]
+pub(crate) fn fill(template: &str, pieces: &[&dyn Piece]) -> String {
+    let mut string = String::new();
+    let mut rest = template;
+    for piece in pieces {
+        let place = rest.bytes().position(|byte| byte == b'%').unwrap_or(rest.len());
+        string.push_str(rest.get(..place).unwrap_or(""));
+        piece.append(&mut string);
+        rest = rest.get(place + 1..).unwrap_or("");
+    }
+    string.push_str(rest);
+    string
+}
 
 impl Piece for &str {
     fn append(&self, to: &mut String) {
@@ -72,6 +97,18 @@ impl Piece for f64 {
     }
 }
 
+/// The number that consists of these decimal digits; `None` if there are none, others, or too many.
+pub(crate) fn parse(digits: &[u8]) -> Option<u64> {
+    let mut number = None;
+    for digit in digits {
+        let value = u64::from(digit.wrapping_sub(b'0'));
+        let next = number.unwrap_or(0u64).checked_mul(10)?.checked_add(value)?;
+        number = (value < 10).then_some(next);
+        number?;
+    }
+    number
+}
+
 /// A time in milliseconds with the digits after the point that a microsecond needs.
 pub(crate) struct Milliseconds(pub f64);
 
@@ -115,16 +152,26 @@ mod tests {
     #[test]
     fn integers_as_core_writes_them() {
         for value in [0, 1, 9, 10, -1, -10, i64::MAX, i64::MIN, 1234567890] {
-            assert_eq!(text![value], format!("{value}"));
+            assert_eq!(text!("%", value), format!("{value}"));
         }
-        assert_eq!(text![u64::MAX], format!("{}", u64::MAX));
+        assert_eq!(text!("%", u64::MAX), format!("{}", u64::MAX));
+    }
+
+    #[test]
+    fn digits() {
+        for (digits, number) in [("0", Some(0)), ("18446744073709551615", Some(u64::MAX)), ("007", Some(7))] {
+            assert_eq!(parse(digits.as_bytes()), number);
+        }
+        for other in ["", "-1", "+1", "1 ", "1a", "a1", "18446744073709551616", "99999999999999999999"] {
+            assert_eq!(parse(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]
     fn mixed() {
-        assert_eq!(text!["a ", 3usize, " of ", Shape(&[1, -2]), Shape(&[])], "a 3 of [1, -2][]");
-        assert_eq!(text![0.5f64, " ", -1e300, " ", 1.0f64 / 3.0], "0.5 -1e+300 0.333333");
-        assert_eq!(text![Milliseconds(1.25)], "1.2500");
-        assert_eq!(text![Milliseconds(f64::MIN)].len(), 1 + 309 + 1 + 4);
+        assert_eq!(text!("a % of %%", 3usize, Shape(&[1, -2]), Shape(&[])), "a 3 of [1, -2][]");
+        assert_eq!(text!("% % %", 0.5f64, -1e300, 1.0f64 / 3.0), "0.5 -1e+300 0.333333");
+        assert_eq!(text!("%", Milliseconds(1.25)), "1.2500");
+        assert_eq!(text!("%", Milliseconds(f64::MIN)).len(), 1 + 309 + 1 + 4);
     }
 }

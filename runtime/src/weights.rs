@@ -21,25 +21,22 @@ pub fn hash(weights: &[u8]) -> [u8; 16] {
 /// Maps a weights file and checks that it is the one that the model was compiled with.
 ///
 /// # Errors
-/// [`Error::BadInput`] for a wrong size or hash, [`Error::System`] if the file can't be mapped.
+/// `Kind::BadInput` for a wrong size or hash, `Kind::System` if the file can't be mapped.
 pub fn open(path: &CStr, bytes: u64, expected: &[u8; 16]) -> Result<MappedFile, Error> {
     let file = MappedFile::open(path)?;
     if file.len() as u64 != bytes {
-        return Err(Error::BadInput(text![
-            "the weights file ",
+        return Err(Error::bad_input(text!(
+            "the weights file % has % bytes, the model's weights have %",
             quoted(path),
-            " has ",
             file.len(),
-            " bytes, the model's weights have ",
             bytes
-        ]));
+        )));
     }
     if hash(&file) != *expected {
-        return Err(Error::BadInput(text![
-            "the weights file ",
-            quoted(path),
-            " is damaged or belongs to another model: its hash is wrong"
-        ]));
+        return Err(Error::bad_input(text!(
+            "the weights file % is damaged or belongs to another model: its hash is wrong",
+            quoted(path)
+        )));
     }
     Ok(file)
 }

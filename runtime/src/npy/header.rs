@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::abi::DType;
 use crate::error::Error;
-use crate::text::{Piece, text};
+use crate::text::{Piece, parse as parse_number, text};
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// What NumPy pads the header to, so that the data can be mapped at an aligned address.
@@ -27,7 +27,7 @@ pub struct Header {
 }
 
 fn bad(what: &str) -> Error {
-    Error::BadInput(text!["not a valid npy file: ", what])
+    Error::bad_input(text!("not a valid npy file: %", what))
 }
 
 impl Header {
@@ -41,7 +41,7 @@ impl Header {
             [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
             [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
             [1..=3, ..] | [] => return Err(bad("it ends inside its header")),
-            [_, ..] => return Err(Error::Unsupported("an npy format newer than 3.0".into())),
+            [_, ..] => return Err(Error::unsupported(text!("an npy format newer than 3.0"))),
         };
         let (text, data) = rest.split_at_checked(length).ok_or_else(|| bad("it ends inside its header"))?;
         let header = parse(text)?;
@@ -50,7 +50,7 @@ impl Header {
             .and_then(|count| header.dtype.byte_len(count))
             .ok_or_else(|| bad("its shape is too large"))?;
         if data.len() != bytes {
-            return Err(bad(&text!["it holds ", data.len(), " bytes of data instead of ", bytes]));
+            return Err(bad(&text!("it holds % bytes of data instead of %", data.len(), bytes)));
         }
         Ok((header, data))
     }
@@ -78,7 +78,7 @@ pub fn write_header(dtype: DType, shape: &[i64]) -> Vec<u8> {
         DType::F32 => "f4",
         DType::F64 => "f8",
     };
-    let mut dictionary = text!["{'descr': '", order, name, "', 'fortran_order': False, 'shape': ("];
+    let mut dictionary = text!("{'descr': '%%', 'fortran_order': False, 'shape': (", order, name);
     for (index, extent) in shape.iter().enumerate() {
         if index > 0 {
             dictionary.push_str(", ");
@@ -197,27 +197,23 @@ impl<'a> Cursor<'a> {
 
     fn extent(&mut self) -> Result<i64, Error> {
         self.skip_space();
-        let mut value = None;
-        while let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
-            let next = value.unwrap_or(0i64).checked_mul(10);
-            value = next.and_then(|next| next.checked_add(i64::from(digit - b'0')));
-            if value.is_none() {
-                return Err(bad("its shape is too large"));
-            }
-            self.rest = rest;
-        }
+        let length = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.rest.split_at(length);
         // Python 2 wrote long integers with an L.
-        if let [b'L', rest @ ..] = self.rest {
-            self.rest = rest;
+        self.rest = rest.strip_prefix(b"L").unwrap_or(rest);
+        if digits.is_empty() {
+            return Err(bad("its header is malformed"));
         }
-        value.ok_or_else(|| bad("its header is malformed"))
+        parse_number(digits)
+            .and_then(|number| i64::try_from(number).ok())
+            .ok_or_else(|| bad("its shape is too large"))
     }
 
     /// The element type and whether its bytes must be swapped.
     fn descr(&mut self) -> Result<(DType, bool), Error> {
         self.skip_space();
         if self.rest.first() == Some(&b'[') {
-            return Err(Error::Unsupported("an npy file of records".into()));
+            return Err(Error::unsupported(text!("an npy file of records")));
         }
         let descr = self.string()?;
         let (order, name) = match descr {
@@ -240,7 +236,7 @@ impl<'a> Cursor<'a> {
             b"f8" => DType::F64,
             _ => {
                 let name = core::str::from_utf8(descr).map_or_else(|_| String::from("?"), String::from);
-                return Err(Error::Unsupported(text!["an npy file of element type '", name, "'"]));
+                return Err(Error::unsupported(text!("an npy file of element type '%'", name)));
             }
         };
         let foreign = if cfg!(target_endian = "big") { b'<' } else { b'>' };

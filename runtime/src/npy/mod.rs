@@ -45,8 +45,8 @@ pub fn is_npy(file: &[u8]) -> bool {
 /// Reads a file.
 ///
 /// # Errors
-/// [`Error::BadInput`] if this is no `.npy` file or a damaged one, [`Error::Unsupported`] for element types without
-/// a place in the table above, [`Error::System`] if memory doesn't suffice.
+/// `Kind::BadInput` if this is no `.npy` file or a damaged one, `Kind::Unsupported` for element types without
+/// a place in the table above, `Kind::System` if memory doesn't suffice.
 pub fn read(file: &[u8]) -> Result<Array<'_>, Error> {
     let (header, data) = Header::read(file)?;
     let data = order::to_c_order(&header, data)?;
@@ -58,11 +58,11 @@ pub(crate) fn element_count(shape: &[i64]) -> Result<usize, Error> {
     let mut count = Some(1usize);
     for extent in shape {
         let extent =
-            usize::try_from(*extent).map_err(|_| Error::BadInput("a dimension is negative".into()))?;
+            usize::try_from(*extent).map_err(|_| Error::bad_input(text!("a dimension is negative")))?;
         if extent == 0 {
             return Ok(0);
         }
         count = count.and_then(|count| count.checked_mul(extent));
     }
-    count.ok_or_else(|| Error::BadInput(text!["shape ", crate::text::Shape(shape), " is too large"]))
+    count.ok_or_else(|| Error::bad_input(text!("shape % is too large", crate::text::Shape(shape))))
 }

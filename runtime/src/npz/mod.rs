@@ -4,6 +4,7 @@
 //! written stored, with a fixed date, so that equal arrays make equal files.
 
 mod crc32;
+mod inflate;
 mod read;
 mod write;
 
@@ -11,16 +12,18 @@ pub use read::Archive;
 pub use write::Writer;
 
 // Signatures: 4.3.7, 4.3.12, 4.3.14, 4.3.15 and 4.3.16.
-const LOCAL_HEADER: u32 = 0x0403_4b50;
-const CENTRAL_HEADER: u32 = 0x0201_4b50;
-const END_64: u32 = 0x0606_4b50;
-const END_64_LOCATOR: u32 = 0x0706_4b50;
-const END: u32 = 0x0605_4b50;
+const LOCAL_HEADER: u64 = 0x0403_4b50;
+const CENTRAL_HEADER: u64 = 0x0201_4b50;
+const END_64: u64 = 0x0606_4b50;
+const END_64_LOCATOR: u64 = 0x0706_4b50;
+const END: u64 = 0x0605_4b50;
 
 /// Header ID of the extra field that holds 64-bit sizes and offsets.
-const EXTRA_64: u16 = 1;
-/// In a 32-bit field: look in the extra field or the 64-bit end record.
-const IN_EXTRA: u32 = u32::MAX;
+const EXTRA_64: u64 = 1;
+/// In a field of 32 bits: the value is in the extra field or the 64-bit end record.
+const IN_EXTRA: u64 = 0xffff_ffff;
+/// In the count of entries, a field of 16 bits: it is in the 64-bit end record.
+const IN_END_64: u64 = 0xffff;
 
-const STORED: u16 = 0;
-const DEFLATED: u16 = 8;
+const STORED: u64 = 0;
+const DEFLATED: u64 = 8;

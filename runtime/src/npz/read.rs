@@ -4,27 +4,27 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
-
-use super::crc32;
+use super::crc32::Crc32;
+use super::inflate::inflate;
 use super::{
-    CENTRAL_HEADER, DEFLATED, END, END_64, END_64_LOCATOR, EXTRA_64, IN_EXTRA, LOCAL_HEADER, STORED,
+    CENTRAL_HEADER, DEFLATED, END, END_64, END_64_LOCATOR, EXTRA_64, IN_END_64, IN_EXTRA, LOCAL_HEADER,
+    STORED,
 };
 use crate::error::Error;
 use crate::npy::{self, Array};
-use crate::sys::memory::try_grow;
+use crate::sys::memory::exhausted;
 use crate::text::text;
 
 /// Deflate can't do better: a match of 258 bytes takes at least two bits.
 const MAX_EXPANSION: u64 = 1032;
 /// Flags of a member that is encrypted in one way or the other (4.4.4: bits 0, 6 and 13).
-const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
+const ENCRYPTED: u64 = 1 | 1 << 6 | 1 << 13;
 
 /// An open archive.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Archive<'a> {
     file: &'a [u8],
+    crc: Crc32,
     members: Vec<Member<'a>>,
 }
 
@@ -32,16 +32,16 @@ pub struct Archive<'a> {
 struct Member<'a> {
     /// Without `.npy`.
     name: &'a str,
-    flags: u16,
-    method: u16,
-    checksum: u32,
+    flags: u64,
+    method: u64,
+    checksum: u64,
     compressed: u64,
     size: u64,
     offset: u64,
 }
 
 fn bad(what: &str) -> Error {
-    Error::BadInput(text!["not a valid npz file: ", what])
+    Error::bad_input(text!("not a valid npz file: %", what))
 }
 
 fn truncated() -> Error {
@@ -52,7 +52,7 @@ impl<'a> Archive<'a> {
     /// Reads the directory of an archive.
     ///
     /// # Errors
-    /// [`Error::BadInput`] if this is no archive or a damaged one.
+    /// `Kind::BadInput` if this is no archive or a damaged one.
     pub fn open(file: &'a [u8]) -> Result<Archive<'a>, Error> {
         let directory = Directory::find(file)?;
         let mut rest = Reader::at(file, directory.offset)?;
@@ -63,7 +63,7 @@ impl<'a> Archive<'a> {
                 members.push(member);
             }
         }
-        Ok(Archive { file, members })
+        Ok(Archive { file, crc: Crc32::new(), members })
     }
 
     /// The names of the arrays, in the order of the archive.
@@ -74,32 +74,25 @@ impl<'a> Archive<'a> {
     /// Reads the array of this name; the last one if there are several, `None` if there is none.
     ///
     /// # Errors
-    /// As [`npy::read`], with the array's name; [`Error::Unsupported`] if it is encrypted or compressed by another
+    /// As [`npy::read`], with the array's name; `Kind::Unsupported` if it is encrypted or compressed by another
     /// method than deflate.
     pub fn get(&self, name: &str) -> Option<Result<Array<'a>, Error>> {
         let member = self.members.iter().rfind(|member| member.name == name)?;
-        Some(self.read(member).map_err(|error| {
-            let message = text!["array '", name, "': ", error.message()];
-            match error {
-                Error::Unsupported(_) => Error::Unsupported(message),
-                Error::System(_) => Error::System(message),
-                _ => Error::BadInput(message),
-            }
-        }))
+        Some(self.read(member).map_err(|error| error.at(&text!("array '%'", name))))
     }
 
     fn read(&self, member: &Member<'a>) -> Result<Array<'a>, Error> {
         if member.flags & ENCRYPTED != 0 {
-            return Err(Error::Unsupported("it is encrypted".into()));
+            return Err(Error::unsupported(text!("it is encrypted")));
         }
         let raw = self.raw(member)?;
         let contents = match member.method {
             STORED if member.compressed == member.size => Cow::Borrowed(raw),
             STORED => return Err(truncated()),
-            DEFLATED => Cow::Owned(inflate(raw, member.size)?),
-            _ => return Err(Error::Unsupported("its compression is not deflate".into())),
+            DEFLATED => Cow::Owned(decompress(raw, member.size)?),
+            _ => return Err(Error::unsupported(text!("its compression is not deflate"))),
         };
-        if crc32::extend(0, &contents) != member.checksum {
+        if u64::from(self.crc.extend(0, &contents)) != member.checksum {
             return Err(bad("its checksum is wrong"));
         }
         match contents {
@@ -115,13 +108,12 @@ impl<'a> Archive<'a> {
     /// The bytes of a member as they are in the file.
     fn raw(&self, member: &Member<'a>) -> Result<&'a [u8], Error> {
         let mut local = Reader::at(self.file, member.offset)?;
-        if local.u32()? != LOCAL_HEADER {
+        // Everything but the two lengths is in the directory as well (4.3.7).
+        let header: &[u8; 30] = local.record()?;
+        if number(&header[..4]) != LOCAL_HEADER {
             return Err(truncated());
         }
-        // Everything but the two lengths is in the directory as well.
-        local.skip(22)?;
-        let (name, extra) = (local.u16()?, local.u16()?);
-        local.skip(u64::from(name) + u64::from(extra))?;
+        local.take(number(&header[26..28]) + number(&header[28..30]))?;
         local.take(member.compressed)
     }
 }
@@ -133,117 +125,95 @@ struct Directory {
 }
 
 impl Directory {
-    /// Finds the end record, which is the last 22 bytes of the file but for a comment of up to 65535 bytes.
+    /// Finds the end record (4.3.16), which the file ends with but for a comment of up to 65535 bytes.
     fn find(file: &[u8]) -> Result<Directory, Error> {
         const LENGTH: usize = 22;
         let last = file.len().checked_sub(LENGTH).ok_or_else(|| bad("it is too short"))?;
         for start in (last.saturating_sub(0xffff)..=last).rev() {
-            let mut end = Reader::at(file, start as u64)?;
-            if end.u32()? != END {
+            let end: &[u8; LENGTH] = Reader::at(file, start as u64)?.record()?;
+            if number(&end[..4]) != END || number(&end[20..22]) != (last - start) as u64 {
                 continue;
             }
-            end.skip(6)?;
-            let entries = u64::from(end.u16()?);
-            end.skip(4)?;
-            let offset = u64::from(end.u32()?);
-            let comment = usize::from(end.u16()?);
-            if comment != last - start {
-                continue;
-            }
-            if entries == 0xffff || offset == u64::from(IN_EXTRA) {
-                if let Some(directory) = Directory::find_64(file, start)? {
-                    return Ok(directory);
-                }
+            let (entries, offset) = (number(&end[10..12]), number(&end[16..20]));
+            if entries == IN_END_64 || offset == IN_EXTRA {
+                return Directory::find_64(file, start)
+                    .map(|directory| directory.unwrap_or(Directory { entries, offset }));
             }
             return Ok(Directory { entries, offset });
         }
         Err(bad("it has no directory"))
     }
 
-    /// The 64-bit end record, whose locator is the 20 bytes before the end record.
+    /// The 64-bit end record (4.3.14), whose locator (4.3.15) is the 20 bytes before the end record.
     fn find_64(file: &[u8], end: usize) -> Result<Option<Directory>, Error> {
-        let Some(locator) = end.checked_sub(20) else { return Ok(None) };
-        let mut locator = Reader::at(file, locator as u64)?;
-        if locator.u32()? != END_64_LOCATOR {
+        let Some(start) = end.checked_sub(20) else { return Ok(None) };
+        let locator: &[u8; 20] = Reader::at(file, start as u64)?.record()?;
+        if number(&locator[..4]) != END_64_LOCATOR {
             return Ok(None);
         }
-        locator.skip(4)?;
-        let mut record = Reader::at(file, locator.u64()?)?;
-        if record.u32()? != END_64 {
+        let record: &[u8; 56] = Reader::at(file, number(&locator[8..16]))?.record()?;
+        if number(&record[..4]) != END_64 {
             return Err(truncated());
         }
-        record.skip(28)?;
-        let entries = record.u64()?;
-        record.skip(8)?;
-        Ok(Some(Directory { entries, offset: record.u64()? }))
+        Ok(Some(Directory { entries: number(&record[32..40]), offset: number(&record[48..56]) }))
     }
 }
 
 impl<'a> Member<'a> {
-    /// Reads an entry of the directory; `None` if it is no array.
+    /// Reads an entry of the directory (4.3.12); `None` if it is no array.
     fn read(rest: &mut Reader<'a>) -> Result<Option<Member<'a>>, Error> {
-        if rest.u32()? != CENTRAL_HEADER {
+        let header: &[u8; 46] = rest.record()?;
+        if number(&header[..4]) != CENTRAL_HEADER {
             return Err(truncated());
         }
-        rest.skip(4)?;
-        let (flags, method) = (rest.u16()?, rest.u16()?);
-        rest.skip(4)?;
-        let checksum = rest.u32()?;
-        let (compressed, size) = (rest.u32()?, rest.u32()?);
-        let (name, extra, comment) = (rest.u16()?, rest.u16()?, rest.u16()?);
-        rest.skip(8)?;
-        let offset = rest.u32()?;
-        let name = rest.take(name.into())?;
-        let mut wide = Wide::find(rest.take(extra.into())?)?;
-        rest.skip(comment.into())?;
-        // The extra field has only those values, in this order, for which there is no room.
-        let size = wide.or(size)?;
-        let compressed = wide.or(compressed)?;
-        let offset = wide.or(offset)?;
+        let name = rest.take(number(&header[28..30]))?;
+        let mut wide = Reader { rest: extra_64(rest.take(number(&header[30..32]))?)? };
+        rest.take(number(&header[32..34]))?;
+        // The extra field has only those values, in this order, for which there is no room in the header.
+        let mut value = |narrow: &[u8]| match number(narrow) {
+            IN_EXTRA => wide.record::<8>().map(|wide| number(wide)),
+            narrow => Ok(narrow),
+        };
+        let size = value(&header[24..28])?;
+        let compressed = value(&header[20..24])?;
+        let offset = value(&header[42..46])?;
+        let (flags, method) = (number(&header[8..10]), number(&header[10..12]));
+        let checksum = number(&header[16..20]);
         let name = core::str::from_utf8(name).map_err(|_| bad("the name of an array is not UTF-8"))?;
         let Some(name) = name.strip_suffix(".npy") else { return Ok(None) };
         Ok(Some(Member { name, flags, method, checksum, compressed, size, offset }))
     }
 }
 
-/// The 64-bit values of an extra field.
-struct Wide<'a>(Reader<'a>);
-
-impl<'a> Wide<'a> {
-    fn find(extra: &'a [u8]) -> Result<Wide<'a>, Error> {
-        let mut fields = Reader { rest: extra };
-        // Some writers pad the field with up to three bytes.
-        while fields.rest.len() >= 4 {
-            let (id, length) = (fields.u16()?, fields.u16()?);
-            let field = fields.take(length.into())?;
-            if id == EXTRA_64 {
-                return Ok(Wide(Reader { rest: field }));
-            }
+/// The part of an extra field that holds 64-bit values (4.5.3), or nothing.
+fn extra_64(extra: &[u8]) -> Result<&[u8], Error> {
+    let mut fields = Reader { rest: extra };
+    // Some writers pad the field with up to three bytes.
+    while fields.rest.len() >= 4 {
+        let header: &[u8; 4] = fields.record()?;
+        let field = fields.take(number(&header[2..4]))?;
+        if number(&header[..2]) == EXTRA_64 {
+            return Ok(field);
         }
-        Ok(Wide(Reader { rest: &[] }))
     }
-
-    fn or(&mut self, narrow: u32) -> Result<u64, Error> {
-        if narrow == IN_EXTRA { self.0.u64() } else { Ok(narrow.into()) }
-    }
+    Ok(&[])
 }
 
 /// Decompresses to exactly `size` bytes.
-fn inflate(compressed: &[u8], size: u64) -> Result<Vec<u8>, Error> {
+fn decompress(compressed: &[u8], size: u64) -> Result<Vec<u8>, Error> {
     let most = (compressed.len() as u64).saturating_mul(MAX_EXPANSION);
     let size = usize::try_from(size).ok().filter(|size| *size as u64 <= most).ok_or_else(truncated)?;
     let mut result = Vec::new();
-    try_grow(&mut result, size)?;
-    let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let mut state = DecompressorOxide::new();
-    let (status, _, written) = decompress(&mut state, compressed, &mut result, 0, flags);
-    if status != TINFLStatus::Done || written != size {
-        return Err(bad("its compressed data is damaged"));
-    }
-    Ok(result)
+    result.try_reserve_exact(size).map_err(|_| exhausted(size))?;
+    inflate(compressed, result, size).ok_or_else(|| bad("its compressed data is damaged"))
 }
 
-/// Little-endian numbers out of a slice; every step past its end is an error.
+/// A little-endian number of at most eight bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// A place in a file; every step past its end is an error.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -261,25 +231,9 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn skip(&mut self, bytes: u64) -> Result<(), Error> {
-        self.take(bytes).map(|_| ())
-    }
-
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    fn record<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or_else(truncated)?;
         self.rest = rest;
-        Ok(*taken)
-    }
-
-    fn u16(&mut self) -> Result<u16, Error> {
-        self.number().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, Error> {
-        self.number().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, Error> {
-        self.number().map(u64::from_le_bytes)
+        Ok(taken)
     }
 }

@@ -3,8 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::crc32;
-use super::{CENTRAL_HEADER, END, END_64, END_64_LOCATOR, EXTRA_64, IN_EXTRA, LOCAL_HEADER, STORED};
+use super::crc32::Crc32;
+use super::{
+    CENTRAL_HEADER, END, END_64, END_64_LOCATOR, EXTRA_64, IN_END_64, IN_EXTRA, LOCAL_HEADER, STORED,
+};
 use crate::abi::DType;
 use crate::error::Error;
 use crate::npy;
@@ -12,17 +14,18 @@ use crate::sys::file::Sink;
 use crate::text::text;
 
 /// Version 4.5 has 64-bit sizes, 2.0 is the base (4.4.3.2).
-const VERSION: u16 = 20;
-const VERSION_64: u16 = 45;
+const VERSION: u64 = 20;
+const VERSION_64: u64 = 45;
 /// The name is UTF-8 (4.4.4, bit 11).
-const UTF_8: u16 = 1 << 11;
+const UTF_8: u64 = 1 << 11;
 /// 1980-01-01, the earliest date (year and month 0 would be none).
-const DATE: u16 = 1 << 5 | 1;
+const DATE: u64 = 1 << 5 | 1;
 
 /// An archive in the making.
 #[derive(Debug)]
 pub struct Writer<S> {
     sink: S,
+    crc: Crc32,
     offset: u64,
     members: Vec<Member>,
 }
@@ -39,29 +42,28 @@ struct Member {
 impl<S: Sink> Writer<S> {
     /// Starts an archive.
     pub fn new(sink: S) -> Writer<S> {
-        Writer { sink, offset: 0, members: Vec::new() }
+        Writer { sink, crc: Crc32::new(), offset: 0, members: Vec::new() }
     }
 
-    /// Adds an array; `data` is in C order and the CPU's byte order. 4-bit types must come as 8-bit ones.
+    /// Adds an array; `data` is in C order and the CPU's byte order. 4-bit integers come as bytes.
     ///
     /// # Errors
-    /// [`Error::BadInput`] if `data` has another length than the shape says, the name is too long or there is an
-    /// array of that name already; [`Error::System`] if it can't be written.
+    /// `Kind::BadInput` if `data` has another length than the shape says, the name is too long or there is an
+    /// array of that name already; `Kind::System` if it can't be written.
     pub fn add(&mut self, name: &str, dtype: DType, shape: &[i64], data: &[u8]) -> Result<(), Error> {
         let bytes = npy::element_count(shape)?.checked_mul(dtype.bits().div_ceil(8) as usize);
         if bytes != Some(data.len()) {
-            return Err(Error::BadInput(text![
-                "array '",
-                name,
-                "' does not have as many bytes as its shape says"
-            ]));
+            return Err(Error::bad_input(text!(
+                "array '%' does not have as many bytes as its shape says",
+                name
+            )));
         }
-        let name = text![name, ".npy"];
+        let name = text!("%.npy", name);
         if name.len() > usize::from(u16::MAX) || self.members.iter().any(|member| member.name == name) {
-            return Err(Error::BadInput(text!["cannot write an array called '", name, "'"]));
+            return Err(Error::bad_input(text!("cannot write an array called '%'", name)));
         }
         let header = npy::write_header(dtype, shape);
-        let checksum = crc32::extend(crc32::extend(0, &header), data);
+        let checksum = self.crc.extend(self.crc.extend(0, &header), data);
         let size = header.len() as u64 + data.len() as u64;
         let member = Member { name, checksum, size, offset: self.offset };
         for part in [&member.local_header()[..], &header, data] {
@@ -74,7 +76,7 @@ impl<S: Sink> Writer<S> {
     /// Writes the directory and gives the sink back.
     ///
     /// # Errors
-    /// [`Error::System`] if it can't be written.
+    /// `Kind::System` if it can't be written.
     pub fn finish(mut self) -> Result<S, Error> {
         let start = self.offset;
         let members = core::mem::take(&mut self.members);
@@ -94,121 +96,111 @@ impl<S: Sink> Writer<S> {
 }
 
 impl Member {
-    fn has_wide_size(&self) -> bool {
-        narrow(self.size) == IN_EXTRA
-    }
-
-    /// Version, flags, method, time, date, checksum and sizes, which both headers have (4.3.7, 4.3.12).
-    fn common(&self, wide: bool) -> Record {
-        Record::default()
-            .u16(if wide { VERSION_64 } else { VERSION })
-            .u16(if self.name.is_ascii() { 0 } else { UTF_8 })
-            .u16(STORED)
-            .u16(0)
-            .u16(DATE)
-            .u32(self.checksum)
-            .u32(narrow(self.size))
-            .u32(narrow(self.size))
-            .u16(self.name.len() as u16)
-    }
-
+    /// The header before the contents (4.3.7).
     fn local_header(&self) -> Vec<u8> {
-        let extra = if self.has_wide_size() {
-            Record::default().u16(EXTRA_64).u16(16).u64(self.size).u64(self.size)
-        } else {
-            Record::default()
-        };
-        Record::default()
-            .u32(LOCAL_HEADER)
-            .record(&self.common(self.has_wide_size()))
-            .u16(extra.0.len() as u16)
-            .bytes(self.name.as_bytes())
-            .record(&extra)
-            .0
+        let wide = self.size >= IN_EXTRA;
+        let extra = if wide { record(b"2288", &[EXTRA_64, 16, self.size, self.size]) } else { Vec::new() };
+        let header = record(
+            b"42222244422",
+            &[
+                LOCAL_HEADER,
+                if wide { VERSION_64 } else { VERSION },
+                self.flags(),
+                STORED,
+                0,
+                DATE,
+                self.checksum.into(),
+                self.size.min(IN_EXTRA),
+                self.size.min(IN_EXTRA),
+                self.name.len() as u64,
+                extra.len() as u64,
+            ],
+        );
+        [&header, self.name.as_bytes(), &extra].concat()
     }
 
+    /// The entry in the directory (4.3.12).
     fn central_header(&self) -> Vec<u8> {
-        let mut wide = Record::default();
-        if self.has_wide_size() {
-            wide = wide.u64(self.size).u64(self.size);
+        let mut extra = Vec::new();
+        if self.size >= IN_EXTRA {
+            extra.extend_from_slice(&record(b"88", &[self.size, self.size]));
         }
-        if narrow(self.offset) == IN_EXTRA {
-            wide = wide.u64(self.offset);
+        if self.offset >= IN_EXTRA {
+            extra.extend_from_slice(&self.offset.to_le_bytes());
         }
-        let extra = match wide.0.len() {
-            0 => Record::default(),
-            length => Record::default().u16(EXTRA_64).u16(length as u16).record(&wide),
-        };
-        let version = if extra.0.is_empty() { VERSION } else { VERSION_64 };
-        Record::default()
-            .u32(CENTRAL_HEADER)
-            .u16(version)
-            .record(&self.common(!extra.0.is_empty()))
-            .u16(extra.0.len() as u16)
-            .bytes(&[0; 10])
-            .u32(narrow(self.offset))
-            .bytes(self.name.as_bytes())
-            .record(&extra)
-            .0
+        if !extra.is_empty() {
+            extra = [record(b"22", &[EXTRA_64, extra.len() as u64]), extra].concat();
+        }
+        let version = if extra.is_empty() { VERSION } else { VERSION_64 };
+        let header = record(
+            b"42222224442222244",
+            &[
+                CENTRAL_HEADER,
+                version,
+                version,
+                self.flags(),
+                STORED,
+                0,
+                DATE,
+                self.checksum.into(),
+                self.size.min(IN_EXTRA),
+                self.size.min(IN_EXTRA),
+                self.name.len() as u64,
+                extra.len() as u64,
+                // Comment, disk and attributes.
+                0,
+                0,
+                0,
+                0,
+                self.offset.min(IN_EXTRA),
+            ],
+        );
+        [&header, self.name.as_bytes(), &extra].concat()
+    }
+
+    fn flags(&self) -> u64 {
+        if self.name.is_ascii() { 0 } else { UTF_8 }
     }
 }
 
 /// The end record (4.3.16), after the 64-bit one and its locator (4.3.14, 4.3.15) where a value needs it.
 fn end_records(entries: u64, start: u64, end: u64) -> Vec<u8> {
-    let few = u16::try_from(entries).unwrap_or(u16::MAX);
-    let wide = few == u16::MAX || narrow(end) == IN_EXTRA;
-    let mut records = Record::default();
-    if wide {
-        records = records
-            .u32(END_64)
-            .u64(44)
-            .u16(VERSION_64)
-            .u16(VERSION_64)
-            .u32(0)
-            .u32(0)
-            .u64(entries)
-            .u64(entries)
-            .u64(end - start)
-            .u64(start)
-            .u32(END_64_LOCATOR)
-            .u32(0)
-            .u64(end)
-            .u32(1);
+    let mut records = Vec::new();
+    if entries >= IN_END_64 || end >= IN_EXTRA {
+        let length = 44;
+        records = record(
+            b"48224488884484",
+            &[
+                END_64,
+                length,
+                VERSION_64,
+                VERSION_64,
+                0,
+                0,
+                entries,
+                entries,
+                end - start,
+                start,
+                END_64_LOCATOR,
+                0,
+                end,
+                1,
+            ],
+        );
     }
-    let sizes = Record::default().u16(few).u16(few).u32(narrow(end - start)).u32(narrow(start));
-    records.u32(END).u32(0).record(&sizes).u16(0).0
+    let few = entries.min(IN_END_64);
+    let (size, start) = ((end - start).min(IN_EXTRA), start.min(IN_EXTRA));
+    records.extend_from_slice(&record(b"42222442", &[END, 0, 0, few, few, size, start, 0]));
+    records
 }
 
-/// A value for a field of 32 bits.
-fn narrow(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(IN_EXTRA)
-}
-
-/// Little-endian numbers one after the other.
-#[derive(Default)]
-struct Record(Vec<u8>);
-
-impl Record {
-    fn bytes(mut self, bytes: &[u8]) -> Record {
-        self.0.extend_from_slice(bytes);
-        self
+/// Little-endian numbers one after the other; `widths` has the bytes of each as a digit.
+fn record(widths: &[u8], values: &[u64]) -> Vec<u8> {
+    let mut record = Vec::new();
+    for (width, value) in widths.iter().zip(values) {
+        record.extend(value.to_le_bytes().iter().take(usize::from(width - b'0')));
     }
-
-    fn record(self, record: &Record) -> Record {
-        self.bytes(&record.0)
-    }
-
-    fn u16(self, value: u16) -> Record {
-        self.bytes(&value.to_le_bytes())
-    }
-
-    fn u32(self, value: u32) -> Record {
-        self.bytes(&value.to_le_bytes())
-    }
-
-    fn u64(self, value: u64) -> Record {
-        self.bytes(&value.to_le_bytes())
-    }
+    record
 }
 
 #[cfg(test)]
@@ -223,7 +215,7 @@ mod tests {
         // A sparse file: the archive stands behind 5 GiB of nothing.
         const BEFORE: u64 = 5 << 30;
         let path = std::env::temp_dir().join(std::format!("graven-wide-{}.npz", std::process::id()));
-        let mut writer = Writer { sink: Vec::new(), offset: BEFORE, members: Vec::new() };
+        let mut writer = Writer { offset: BEFORE, ..Writer::new(Vec::new()) };
         writer.add("a", DType::U16, &[2], &[1, 2, 3, 4]).expect("room");
         writer.add("b", DType::Bool, &[], &[1]).expect("room");
         let archive = writer.finish().expect("room");

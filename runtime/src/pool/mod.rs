@@ -25,6 +25,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::abi;
 use crate::error::Error;
 use crate::sys::{cpus, wait::Word};
+use crate::text::text;
 use gate::Gate;
 use tasks::{Job, Seat};
 use thread::Thread;
@@ -88,11 +89,11 @@ impl Pool {
     /// Starts a pool of `workers` workers, the calling thread included; 1 starts no thread.
     ///
     /// # Errors
-    /// [`Error::BadInput`] if `workers` is 0 or above [`MAX_WORKERS`]; [`Error::System`] if a thread can't be
+    /// `Kind::BadInput` if `workers` is 0 or above [`MAX_WORKERS`]; `Kind::System` if a thread can't be
     /// started.
     pub fn new(workers: usize) -> Result<Pool, Error> {
         if workers == 0 || workers > MAX_WORKERS {
-            return Err(Error::BadInput("the number of threads must be in 1..=1024".into()));
+            return Err(Error::bad_input(text!("the number of threads must be in 1..=1024")));
         }
         // Threads that share a CPU must not keep it from each other.
         let spin = if workers <= cpus::available() { SPIN } else { 0 };

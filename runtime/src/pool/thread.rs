@@ -7,6 +7,7 @@ use core::ptr::{self, NonNull};
 
 use super::{Shared, worker};
 use crate::error::Error;
+use crate::text::text;
 
 /// Room for generated code, which keeps its buffers in the arena, and for custom calls. musl would give 128 KiB.
 const STACK: usize = 2 << 20;
@@ -59,7 +60,7 @@ impl Thread {
         if status != 0 {
             // SAFETY: no thread was made that would own it.
             drop(unsafe { Box::from_raw(start) });
-            return Err(Error::System("cannot start a thread".into()));
+            return Err(Error::system(text!("cannot start a thread")));
         }
         // SAFETY: the call succeeded.
         Ok(Thread(unsafe { thread.assume_init() }))

@@ -2,6 +2,7 @@
 
 use alloc::ffi::CString;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
 
@@ -76,18 +77,23 @@ fn is_regular(status: &libc::stat) -> bool {
     status.st_mode & libc::S_IFMT == libc::S_IFREG
 }
 
+/// A path in pieces, which have no zeros.
+pub(crate) fn join(pieces: &[&[u8]]) -> CString {
+    CString::new(pieces.concat()).unwrap_or_default()
+}
+
 /// A path for messages, in quotes.
 pub(crate) fn quoted(path: &CStr) -> String {
-    text!["'", path.to_str().unwrap_or("(not UTF-8)"), "'"]
+    text!("'%'", path.to_str().unwrap_or("(not UTF-8)"))
 }
 
 /// The contents of a file.
 ///
 /// # Errors
-/// [`Error::System`] if the file can't be opened or read, or memory doesn't suffice.
+/// `Kind::System` if the file can't be opened or read, or memory doesn't suffice.
 pub fn read(path: &CStr) -> Result<Vec<u8>, Error> {
     const STEP: usize = 64 << 10;
-    let failed = || last_error(&text!["cannot read ", quoted(path)]);
+    let failed = || last_error(&text!("cannot read %", quoted(path)));
     let file = Descriptor::open(path, libc::O_RDONLY).ok_or_else(failed)?;
     let mut contents = Vec::new();
     // One byte more than the size, so that the read which meets the end needs no further room.
@@ -108,21 +114,20 @@ pub fn read(path: &CStr) -> Result<Vec<u8>, Error> {
 }
 
 /// The contents of a small text file; `None` if it is missing, unreadable or longer than 16 KiB.
-pub(super) fn read_small(path: &str) -> Option<String> {
-    let path = CString::new(path).ok()?;
-    let file = Descriptor::open(&path, libc::O_RDONLY)?;
-    let mut buffer = [0u8; 16 << 10];
+pub(super) fn read_small(path: &CStr) -> Option<Vec<u8>> {
+    let file = Descriptor::open(path, libc::O_RDONLY)?;
+    let mut contents = vec![0u8; 16 << 10];
     let mut filled = 0;
-    loop {
-        match file.read(buffer.get_mut(filled..)?)? {
-            0 => break,
+    while filled < contents.len() {
+        match file.read(&mut contents[filled..])? {
+            0 => {
+                contents.truncate(filled);
+                return Some(contents);
+            }
             count => filled += count,
         }
-        if filled == buffer.len() {
-            return None;
-        }
     }
-    core::str::from_utf8(buffer.get(..filled)?).ok().map(String::from)
+    None
 }
 
 /// Writes to standard output (1) or standard error (2); an error there has nowhere to go.
@@ -132,12 +137,23 @@ pub(crate) fn print(stream: c_int, message: &str) {
     stream.write_all(message.as_bytes());
 }
 
+/// The path of the running executable with something after it, where the system tells it.
+pub(crate) fn beside_executable(suffix: &str) -> Option<CString> {
+    // Linux; other systems have no such link. The last byte stays 0.
+    let mut path = [0u8; 4096];
+    // SAFETY: the buffer is longer than stated.
+    let length =
+        unsafe { libc::readlink(c"/proc/self/exe".as_ptr(), path.as_mut_ptr().cast(), path.len() - 1) };
+    let path = CStr::from_bytes_until_nul(&path).ok().filter(|_| length > 0)?;
+    Some(join(&[path.to_bytes(), suffix.as_bytes()]))
+}
+
 /// Something that bytes can be appended to.
 pub trait Sink {
     /// Appends all bytes.
     ///
     /// # Errors
-    /// [`Error::System`] if there is no room.
+    /// `Kind::System` if there is no room.
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error>;
 }
 
@@ -166,9 +182,9 @@ impl OutputFile {
     /// Starts a file that shall be called `path`.
     ///
     /// # Errors
-    /// [`Error::System`] if the folder is missing or not writable, or `path` is a folder.
+    /// `Kind::System` if the folder is missing or not writable, or `path` is a folder.
     pub fn create(path: &CStr) -> Result<OutputFile, Error> {
-        let failed = || last_error(&text!["cannot write ", quoted(path)]);
+        let failed = || last_error(&text!("cannot write %", quoted(path)));
         // SAFETY: all-zero bytes are a valid `stat`.
         let mut status: libc::stat = unsafe { core::mem::zeroed() };
         // SAFETY: the path ends with a zero and `status` is writable.
@@ -180,9 +196,7 @@ impl OutputFile {
         let path = if exists { resolve(path).ok_or_else(failed)? } else { path.into() };
         // SAFETY: the call has no preconditions.
         let process = u64::from(unsafe { libc::getpid() }.unsigned_abs());
-        let mut name = path.as_bytes().to_vec();
-        name.extend_from_slice(text![".", process, ".tmp"].as_bytes());
-        let temporary = CString::new(name).map_err(|_| Error::BadInput("a path has a zero in it".into()))?;
+        let temporary = join(&[path.to_bytes(), text!(".%.tmp", process).as_bytes()]);
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
         let file = Descriptor::open(&temporary, flags).ok_or_else(failed)?;
         Ok(OutputFile { file, path, temporary: Some(temporary) })
@@ -191,7 +205,7 @@ impl OutputFile {
     /// Brings the contents to disk and gives the file its name.
     ///
     /// # Errors
-    /// [`Error::System`] if the disk is full or the name can't be taken; the temporary file is deleted then.
+    /// `Kind::System` if the disk is full or the name can't be taken; the temporary file is deleted then.
     pub fn commit(mut self) -> Result<(), Error> {
         let Some(temporary) = &self.temporary else { return Ok(()) };
         // SAFETY: the descriptor is open, and both paths end with a zero.
@@ -199,7 +213,7 @@ impl OutputFile {
             libc::fsync(self.file.number()) == 0 && libc::rename(temporary.as_ptr(), self.path.as_ptr()) == 0
         };
         if !done {
-            return Err(last_error(&text!["cannot write ", quoted(&self.path)]));
+            return Err(last_error(&text!("cannot write %", quoted(&self.path))));
         }
         self.temporary = None;
         Ok(())
@@ -211,7 +225,7 @@ impl Sink for OutputFile {
         if self.file.write_all(bytes) {
             return Ok(());
         }
-        Err(last_error(&text!["cannot write ", quoted(&self.path)]))
+        Err(last_error(&text!("cannot write %", quoted(&self.path))))
     }
 }
 

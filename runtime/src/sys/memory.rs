@@ -13,7 +13,7 @@ use crate::text::text;
 
 /// The error of an allocation of this many bytes that failed.
 pub(crate) fn exhausted(bytes: usize) -> Error {
-    Error::System(text!["cannot allocate ", bytes, " bytes of memory"])
+    Error::system(text!("cannot allocate % bytes of memory", bytes))
 }
 
 /// Makes a vector longer by this many zeros.
@@ -39,7 +39,7 @@ impl Mapping {
     /// Fresh zeroed pages; `bytes` must not be 0.
     ///
     /// # Errors
-    /// [`Error::System`] if there is not enough memory.
+    /// `Kind::System` if there is not enough memory.
     pub(crate) fn anonymous(bytes: usize) -> Result<Mapping, Error> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
@@ -87,14 +87,14 @@ impl MappedFile {
     /// Maps the whole file.
     ///
     /// # Errors
-    /// [`Error::System`] if the file can't be opened or mapped; [`Error::BadInput`] if it is empty or no regular
+    /// `Kind::System` if the file can't be opened or mapped; `Kind::BadInput` if it is empty or no regular
     /// file.
     pub fn open(path: &CStr) -> Result<MappedFile, Error> {
-        let failed = || last_error(&text!["cannot read ", quoted(path)]);
+        let failed = || last_error(&text!("cannot read %", quoted(path)));
         let file = Descriptor::open(path, libc::O_RDONLY).ok_or_else(failed)?;
         let bytes = file.size().ok_or_else(failed)?;
         if bytes == 0 {
-            return Err(Error::BadInput(text![quoted(path), " is empty or not a regular file"]));
+            return Err(Error::bad_input(text!("% is empty or not a regular file", quoted(path))));
         }
         let (protection, flags) = (libc::PROT_READ, libc::MAP_PRIVATE);
         // SAFETY: asks for new pages wherever there is room, of a file that is open; they outlive the descriptor.

@@ -13,9 +13,9 @@ use core::ffi::{CStr, c_char};
 use crate::error::Error;
 use crate::text::text;
 
-/// An [`Error::System`] that says what failed and the reason that the last system call gave.
+/// An `Kind::System` that says what failed and the reason that the last system call gave.
 pub(crate) fn last_error(what: &str) -> Error {
-    Error::System(text![what, ": ", describe(errno())])
+    Error::system(text!("%: %", what, describe(errno())))
 }
 
 #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "hurd"))]
@@ -42,11 +42,11 @@ fn describe(number: i32) -> String {
     // SAFETY: the buffer is as long as stated; the function ends what it writes with a zero.
     let status = unsafe { libc::strerror_r(number, buffer.as_mut_ptr(), buffer.len()) };
     if status != 0 {
-        return text!["error ", i64::from(number)];
+        return text!("error %", i64::from(number));
     }
     // SAFETY: on success the buffer holds a string that ends with a zero.
     let message = unsafe { CStr::from_ptr(buffer.as_ptr()) };
-    text![message.to_str().unwrap_or("unknown error")]
+    text!("%", message.to_str().unwrap_or("unknown error"))
 }
 
 /// Nanoseconds since an arbitrary moment, never going backwards.
