@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+pub mod decompose;
 mod dim;
 mod dtype;
 pub mod element;
