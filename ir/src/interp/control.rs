@@ -35,6 +35,9 @@ impl Evaluation<'_> {
         trip_limit: &Dim,
         regions: &[Graph],
     ) -> Result<Vec<Tensor>, EvalError> {
+        if carried > operands.len() {
+            return Err(EvalErrorKind::Internal("a loop with too few operands".into()).into());
+        }
         let limit = self.dim(trip_limit)?;
         let (condition, body) = (region(regions, 0)?, region(regions, 1)?);
         let mut values = operands.to_vec();
@@ -69,7 +72,7 @@ impl Evaluation<'_> {
         let slice_types = self.slice_types(&body, carried)?;
         let mut stacked: Vec<Vec<u8>> = Vec::new();
         for ty in &slice_types {
-            self.check_elements(ty.elements().saturating_mul(length as u64))?;
+            self.reserve(ty.elements().saturating_mul(length as u64))?;
             stacked.push(vec![0; ty.elements() as usize * ty.dtype.bytes() * length]);
         }
         for trip in 0..length {

@@ -14,7 +14,6 @@ pub(super) struct Evaluation<'a> {
     custom_calls: &'a CustomCalls<'a>,
     symbols: SymbolValues,
     budget: Budget,
-    largest: u64,
 }
 
 /// A graph with the order in which its nodes run.
@@ -59,7 +58,7 @@ impl<'a> Evaluation<'a> {
         symbols: SymbolValues,
         limits: Limits,
     ) -> Evaluation<'a> {
-        Evaluation { constants, custom_calls, symbols, budget: Budget::new(limits), largest: limits.elements }
+        Evaluation { constants, custom_calls, symbols, budget: Budget::new(limits) }
     }
 
     /// The results of a graph.
@@ -167,11 +166,9 @@ impl<'a> Evaluation<'a> {
         Ok(Array { dtype: ty.dtype, shape: self.symbols.shape(&ty.shape)? })
     }
 
-    /// Whether a tensor of so many elements is allowed.
-    pub(super) fn check_elements(&self, elements: u64) -> Result<(), EvalErrorKind> {
-        match elements <= self.largest {
-            true => Ok(()),
-            false => Err(EvalErrorKind::Limit { what: "elements per tensor", limit: self.largest }),
-        }
+    /// Takes a tensor that an op with regions makes off the budget.
+    pub(super) fn reserve(&mut self, elements: u64) -> Result<(), EvalErrorKind> {
+        self.budget.check_elements(elements)?;
+        self.budget.spend(elements)
     }
 }

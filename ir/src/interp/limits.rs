@@ -39,6 +39,14 @@ impl Budget {
         Ok(())
     }
 
+    /// Whether a tensor of so many elements is allowed.
+    pub(super) fn check_elements(&self, elements: u64) -> Result<(), EvalErrorKind> {
+        match elements <= self.limits.elements {
+            true => Ok(()),
+            false => Err(EvalErrorKind::Limit { what: "elements per tensor", limit: self.limits.elements }),
+        }
+    }
+
     /// Takes the cost of an op off the budget, before it is evaluated.
     pub(super) fn spend_op(
         &mut self,
@@ -46,9 +54,7 @@ impl Budget {
         operands: &[Tensor],
         results: &[Array],
     ) -> Result<(), EvalErrorKind> {
-        if results.iter().any(|result| result.elements() > self.limits.elements) {
-            return Err(EvalErrorKind::Limit { what: "elements per tensor", limit: self.limits.elements });
-        }
+        results.iter().try_for_each(|result| self.check_elements(result.elements()))?;
         let read = operands.iter().map(|operand| operand.len() as u64).fold(1, u64::saturating_add);
         let written = results.iter().map(Array::elements).fold(0, u64::saturating_add);
         let inner = inner_steps(op, operands).saturating_mul(written);

@@ -15,7 +15,8 @@
 //!
 //! # Errors
 //! [`EvalErrorKind`] says of each kind whether it is bad input, a run-time data error, unsupported, or our bug. Every op is checked by
-//! inference on the actual operand types before it is evaluated, so ill-typed graphs give an error rather than a panic.
+//! inference on the actual operand types before it is evaluated, so ill-typed graphs give an error rather than a panic. That ids
+//! refer to something is the verifier's matter.
 
 mod composite;
 mod contraction;
