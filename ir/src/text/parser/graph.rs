@@ -32,6 +32,8 @@ struct Statement<'t> {
     attributes: Vec<AttributeSyntax<'t>>,
     types: Option<Vec<(TensorType, Span)>>,
     origin: Option<Arc<str>>,
+    /// Whether its end has been reached: what is wrong then is not the syntax.
+    ended: bool,
 }
 
 /// Whether a statement begins here, as far as two tokens tell.
@@ -76,6 +78,9 @@ impl<'t> Parser<'t, '_> {
                 _ => {}
             }
             if self.statement(scope).is_err() {
+                if self.cursor.token() == Token::End {
+                    return Err(Failed);
+                }
                 self.cursor.rewind(start);
                 self.skip_statement();
             }
@@ -147,9 +152,13 @@ impl<'t> Parser<'t, '_> {
             };
             self.define(scope, label, span, value);
         }
-        results.map(|_| ())
+        match statement {
+            Some(statement) if statement.ended => Ok(()),
+            _ => results.map(|_| ()),
+        }
     }
 
+    /// The results of a statement; `None` for those whose types are not known.
     fn statement_results(
         &mut self,
         scope: &mut Scope,
@@ -173,6 +182,7 @@ impl<'t> Parser<'t, '_> {
             return Err(self.cursor.error(self.cursor.span(), ParseErrorKind::Other(message)));
         }
         self.end_of_statement(statement)?;
+        statement.ended = true;
         spans.operands = statement.operands.iter().map(|(_, span)| *span).collect();
         let operands: Option<Vec<ValueId>> = statement.operands.iter().map(|(value, _)| *value).collect();
         // Operands and regions that failed have their messages already.
@@ -265,7 +275,7 @@ impl<'t> Parser<'t, '_> {
             origin = Some(self.cursor.text("a quoted text")?.into());
             self.cursor.expect(")")?;
         }
-        Ok(Statement { name, span, operands, attributes, types, origin })
+        Ok(Statement { name, span, operands, attributes, types, origin, ended: false })
     }
 
     /// Checks that a statement or the end of the block follows.
