@@ -263,3 +263,129 @@ unsafe fn tensors<'a>(
     }
     Ok(tensors)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use core::ffi::c_void;
+    use core::ptr;
+
+    unsafe extern "C" fn run(
+        _: *const *mut c_void,
+        _: *const *mut c_void,
+        _: *mut i64,
+        _: *mut c_void,
+        _: *const abi::Exec,
+    ) -> i32 {
+        0
+    }
+
+    /// Twice the first symbol.
+    unsafe extern "C" fn twice(dims: *const i64, extents: *mut i64) {
+        // SAFETY: there is a symbol and an extent.
+        unsafe { *extents = 2 * *dims };
+    }
+
+    const fn dim(bound: i64, symbol: i32, extent: i32) -> abi::Dim {
+        abi::Dim { bound, symbol, extent }
+    }
+
+    fn tensor(name: &'static CStr, dims: &'static [abi::Dim]) -> abi::Tensor {
+        let rank = dims.len() as u32;
+        abi::Tensor { name: name.as_ptr(), dtype: DType::F32 as u32, rank, dims: dims.as_ptr() }
+    }
+
+    fn descriptor(inputs: &[abi::Tensor], symbols: &[abi::Symbol]) -> abi::Model {
+        abi::Model {
+            abi_version: abi::ABI_VERSION,
+            input_count: inputs.len() as u32,
+            output_count: 0,
+            state_count: 0,
+            symbol_count: symbols.len() as u32,
+            extent_count: 1,
+            custom_call_count: 0,
+            reserved: 0,
+            name: c"test".as_ptr(),
+            cpu: c"".as_ptr(),
+            inputs: inputs.as_ptr(),
+            outputs: ptr::null(),
+            states: ptr::null(),
+            symbols: symbols.as_ptr(),
+            custom_calls: ptr::null(),
+            arena_bytes: 0,
+            arena_bytes_per_worker: 0,
+            state_bytes: 0,
+            weights_bytes: 0,
+            weights_hash: [0; 16],
+            embedded_weights: ptr::null(),
+            run: Some(run),
+            check_cpu: None,
+            extents: Some(twice),
+        }
+    }
+
+    const N: abi::Symbol = abi::Symbol { name: c"N".as_ptr(), lower: 2, upper: 8, source: abi::SYMBOL_INPUT };
+
+    #[test]
+    fn inputs_bind_symbols_and_must_agree() {
+        let inputs = [
+            tensor(c"a", const { &[dim(8, 0, -1), dim(3, -1, -1)] }),
+            tensor(c"b", const { &[dim(16, -1, 0), dim(8, 0, -1)] }),
+        ];
+        let raw = descriptor(&inputs, &[N]);
+        // SAFETY: the tables above outlive the view.
+        let model = unsafe { Model::new(&raw) }.expect("a good descriptor");
+        assert_eq!(
+            (model.shape_text(&model.inputs[0]), model.inputs[1].bounds()),
+            ("[N, 3]".into(), vec![16, 8])
+        );
+        assert_eq!(model.bind(&[&[5, 3], &[10, 5]]), Ok(vec![5]));
+        for (shapes, message) in [
+            ([&[5, 3][..], &[10, 6]], "dimension N is 5 in input 'a' and 6 in input 'b'"),
+            ([&[5, 3], &[9, 5]], "input 'b' has shape [9, 5] instead of [?, N]"),
+            ([&[5, 4], &[10, 5]], "input 'a' has shape [5, 4] instead of [N, 3]"),
+            ([&[5], &[10, 5]], "input 'a' has shape [5] instead of [N, 3]"),
+            ([&[1, 3], &[2, 1]], "dimension N of input 'a' is 1, the model was compiled for 2..=8"),
+        ] {
+            let error = model.bind(&shapes).unwrap_err();
+            assert_eq!((error.kind(), error.message()), (Kind::BadInput, message));
+        }
+    }
+
+    #[test]
+    fn malformed_descriptors_are_refused() {
+        let inputs = [tensor(c"a", const { &[dim(8, 0, -1)] })];
+        let good = descriptor(&inputs, &[N]);
+        let nameless = [abi::Tensor { name: ptr::null(), ..inputs[0] }];
+        let no_utf_8 = [abi::Tensor { name: c"\xff".as_ptr(), ..inputs[0] }];
+        let unknown_type = [abi::Tensor { dtype: 16, ..inputs[0] }];
+        let far_symbol = [tensor(c"a", const { &[dim(8, 1, -1)] })];
+        let far_extent = [tensor(c"a", const { &[dim(8, -1, 1)] })];
+        let negative = [tensor(c"a", const { &[dim(-1, -1, -1)] })];
+        let with = |inputs: &[abi::Tensor]| abi::Model { inputs: inputs.as_ptr(), ..good };
+        for raw in [
+            abi::Model { abi_version: 2, ..good },
+            abi::Model { inputs: ptr::null(), ..good },
+            abi::Model { symbols: ptr::null(), ..good },
+            abi::Model { run: None, ..good },
+            abi::Model { extents: None, ..good },
+            abi::Model { name: ptr::null(), ..good },
+            with(&nameless),
+            with(&no_utf_8),
+            with(&unknown_type),
+            with(&far_symbol),
+            with(&far_extent),
+            with(&negative),
+        ] {
+            // SAFETY: every pointer is null or leads to a table above.
+            let error = unsafe { Model::new(&raw) }.map(|_| ()).unwrap_err();
+            assert_eq!(error.kind(), Kind::Model, "{error}");
+        }
+        let unbound = [tensor(c"a", const { &[dim(8, -1, -1)] })];
+        let raw = with(&unbound);
+        // SAFETY: as above.
+        let model = unsafe { Model::new(&raw) }.expect("a good descriptor");
+        assert_eq!(model.bind(&[&[8]]).unwrap_err().kind(), Kind::Model);
+    }
+}

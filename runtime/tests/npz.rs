@@ -1,6 +1,6 @@
 //! Arrays in files: NumPy's own files, our files in NumPy's hands, and files that are damaged.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use graven_runtime::Kind;
@@ -234,22 +234,27 @@ fn a_size_that_deflate_cannot_reach_takes_no_memory() {
     assert_eq!(error.message(), "array 'zeros': not a valid npz file: it is cut off or damaged");
 }
 
+/// Runs a script of Python's with NumPy; `None` if there is none.
+fn numpy(script: &str, folder: &Path) -> Option<()> {
+    let python = |script: &str| Command::new("python3").args(["-c", script]).arg(folder).output();
+    if !python("import numpy").is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: python3 has no numpy");
+        return None;
+    }
+    let output = python(script).expect("python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("graven-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
 #[test]
 fn numpy_reads_what_it_wrote() {
-    let python = |script: &str, argument: &Path| {
-        Command::new("python3")
-            .args(["-c", script])
-            .arg(argument)
-            .output()
-            .ok()
-            .filter(|output| output.status.success())
-    };
-    if python("import numpy", Path::new("")).is_none() {
-        eprintln!("skipped: python3 has no numpy");
-        return;
-    }
-    let folder = std::env::temp_dir().join(format!("graven-npz-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let folder = folder("npz-write");
     std::fs::write(folder.join("ours.npz"), written()).expect("a file");
     std::fs::write(folder.join("numpys.npz"), PLAIN).expect("a file");
     let script = "
@@ -260,6 +265,39 @@ for name in ours.files:
     a, b = ours[name], numpys[name]
     assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes(), name
 ";
-    assert!(python(script, &folder).is_some(), "NumPy reads other arrays");
+    numpy(script, &folder);
+    std::fs::remove_dir_all(folder).expect("the folder");
+}
+
+#[test]
+fn inflates_what_numpy_deflated() {
+    // Noise, repetition at every distance, and skewed symbols, for codes of all lengths.
+    let script = "
+import sys, numpy as np
+r = np.random.default_rng(1)
+arrays = {
+    'noise': r.integers(0, 256, 100_000).astype(np.uint8),
+    'normal': r.normal(size=50_000).astype(np.float32),
+    'skewed': np.minimum(r.geometric(0.3, 200_000), 255).astype(np.uint8),
+    'sparse': (r.random(300_000) < 0.001).astype(np.float32),
+    'ramp': np.arange(100_000, dtype=np.int32),
+    'repeated': np.tile(r.integers(0, 256, 20_011).astype(np.uint8), 7),
+}
+np.savez(sys.argv[1] + '/stored.npz', **arrays)
+np.savez_compressed(sys.argv[1] + '/deflated.npz', **arrays)
+";
+    let folder = folder("npz-inflate");
+    if numpy(script, &folder).is_some() {
+        let read = |name| std::fs::read(folder.join(name)).expect("a file");
+        let (stored, deflated) = (read("stored.npz"), read("deflated.npz"));
+        assert!(deflated.len() < stored.len() / 2);
+        let (stored, deflated) =
+            (Archive::open(&stored).expect("one"), Archive::open(&deflated).expect("one"));
+        assert_eq!(stored.names().count(), 6);
+        for name in stored.names() {
+            let (a, b) = (stored.get(name).expect(name), deflated.get(name).expect(name));
+            assert!(a.expect(name) == b.expect(name), "{name}");
+        }
+    }
     std::fs::remove_dir_all(folder).expect("the folder");
 }

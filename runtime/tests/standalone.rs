@@ -293,6 +293,57 @@ fn a_failure_leaves_the_old_output() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
 }
 
+/// A model of one input and embedded weights, which negates bytes. It needs a header and nothing else.
+const SMALL_MODEL: &str = r#"
+#include "graven_abi.h"
+static const int8_t factor = -1;
+static int32_t run(void *const *io, void *const *state, int64_t *dims, void *arena, const graven_exec *exec) {
+    (void)state, (void)dims, (void)arena;
+    for (int i = 0; i < 4; i++) ((int8_t *)io[1])[i] = (int8_t)(factor * ((const int8_t *)io[0])[i]);
+    return exec->weights == 0 ? 0 : 99;
+}
+static const graven_dim dims[] = {{4, -1, -1}};
+static const graven_tensor input = {"in", GRAVEN_I8, 1, dims}, output = {"out", GRAVEN_I8, 1, dims};
+static const graven_model model = {
+    .abi_version = VERSION, .input_count = 1, .output_count = 1, .name = "small", .cpu = "", .inputs = &input,
+    .outputs = &output, .weights_bytes = 1, .embedded_weights = &factor, .run = run,
+};
+int graven_main(int argc, char **argv, const graven_model *model);
+int main(int argc, char **argv) { return graven_main(argc, argv, &model); }
+"#;
+
+fn small_model(name: &str, version: u32) -> PathBuf {
+    let source = folder().join(format!("{name}.c"));
+    fs::write(&source, SMALL_MODEL).expect("a file");
+    let executable = folder().join(name);
+    link(&source, &executable, &[&format!("-DVERSION={version}")]);
+    executable
+}
+
+#[test]
+fn a_single_input_may_be_an_npy_file() {
+    let executable = small_model("single", 1);
+    let input = folder().join("single.npy");
+    let mut npy = graven_runtime::npy::write_header(DType::I8, &[4]);
+    npy.extend_from_slice(&[1, 2, 3, 0xfc]);
+    fs::write(&input, npy).expect("a file");
+    let output = Command::new(&executable).arg("--inputs").arg(&input).output().expect("a run");
+    let expected = "out  i8 [4]  min -3  max 4  mean -0.5\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    let output = Command::new(&executable).arg("--inputs").arg(&input).args(["--weights", "x"]).output();
+    let message = "single: this executable has its weights inside and takes no --weights\n";
+    assert_eq!(String::from_utf8_lossy(&output.expect("a run").stderr), message);
+}
+
+#[test]
+fn another_interface_is_refused() {
+    let executable = small_model("newer", 2);
+    let output = Command::new(&executable).arg("--version").output().expect("a run");
+    assert_eq!(output.status.code(), Some(3));
+    let message = "newer: the model was compiled for another version of the calling interface\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), message);
+}
+
 #[test]
 fn the_runtime_is_small() {
     let with = folder().join("size-with");
