@@ -4,7 +4,7 @@
 //! dispatch to its return. The thread that dispatches is worker 0 and does its share; the others wait in user
 //! space for a while before they sleep. A loop never waits for a worker that hasn't begun: the tasks are split
 //! statically, which keeps a worker on the same part of the data from loop to loop, but whoever has finished its own part takes
-//! from the others' ([`tasks`]). A worker that wakes too late finds the loop closed ([`gate`]). The first loop after
+//! from the others' (`tasks.rs`). A worker that wakes too late finds the loop closed (`gate.rs`). The first loop after
 //! a pause therefore runs at once on the threads that are there, while the others wake.
 //!
 //! Calls that can't have the pool run all their tasks on the calling thread: nested ones (inside a task, as the
