@@ -6,6 +6,7 @@
 //! * [`GraphBuilder`]: builds graphs, with numpy-style broadcasting
 //! * [`infer`]: result types from operand types
 //! * [`interp`]: the reference interpreter
+//! * [`decompose`]: composites in primitives
 
 #![forbid(unsafe_code)]
 

@@ -72,7 +72,7 @@ fn bad_inputs() {
         error(&module, &[wide, f32s(&[1], &[0.])]),
         EvalErrorKind::SymbolBounds { symbol: "M".into(), value: 5, lower: 0, upper: 4 }
     );
-    assert_eq!(error(&module, &[x.clone()]), EvalErrorKind::InputCount { expected: 2, given: 1 });
+    assert_eq!(error(&module, std::slice::from_ref(&x)), EvalErrorKind::InputCount { expected: 2, given: 1 });
     let integers = Tensor::from_i64s(&[1, 2, 3]);
     let wrong = run(&module, &[x.clone(), integers]).unwrap_err();
     assert_eq!(wrong.to_string(), "input `y` must be f32[N], not i64[3]");
@@ -218,7 +218,7 @@ func @main(%x: f32[N]) -> (y: f32[N], count: i64[]) {
 fn custom_calls_are_the_callers() {
     let module = module(CUSTOM);
     let x = f32s(&[2], &[1., 2.]);
-    assert_eq!(error(&module, &[x.clone()]), EvalErrorKind::UnknownCustomCall("double".into()));
+    assert_eq!(error(&module, std::slice::from_ref(&x)), EvalErrorKind::UnknownCustomCall("double".into()));
 
     let double = |operands: &[Tensor]| {
         let doubled: Vec<f32> = operands[0].to_f64s().iter().map(|x| 2. * *x as f32).collect();
@@ -226,7 +226,7 @@ fn custom_calls_are_the_callers() {
     };
     let evaluate_with = |calls| {
         let interpreter = Interpreter::new(&module.constants).with_custom_calls(calls);
-        interpreter.function(&module.functions[0], &[x.clone()])
+        interpreter.function(&module.functions[0], std::slice::from_ref(&x))
     };
     let mut calls = CustomCalls::new();
     calls.register("double", |operands, types| {
@@ -276,7 +276,7 @@ fn limits_stop_large_and_long_evaluations() {
 #[test]
 fn ill_typed_ops_are_errors() {
     let x = f32s(&[2, 3], &[0.; 6]);
-    let error = evaluate_op(&Op::Reduce { combine: ReduceOp::Sum, axes: vec![5] }, &[x.clone()]);
+    let error = evaluate_op(&Op::Reduce { combine: ReduceOp::Sum, axes: vec![5] }, std::slice::from_ref(&x));
     assert!(matches!(error.unwrap_err().kind, EvalErrorKind::IllTyped(_)));
     assert!(matches!(evaluate_op(&Op::Silu, &[]).unwrap_err().kind, EvalErrorKind::IllTyped(_)));
     let missing = Op::Constant { id: ConstantId::from_u32(3) };

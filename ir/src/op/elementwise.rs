@@ -31,7 +31,7 @@ functions! {
         Neg "neg",
         /// |x|; the smallest signed integer stays.
         Abs "abs",
-        /// −1, 0 or 1; NaN stays.
+        /// −1, 0 or 1 (+0 for −0); NaN stays.
         Sign "sign",
         /// Bitwise complement of integers, logical negation of bool.
         Not "not",
@@ -107,13 +107,13 @@ functions! {
         Div "div",
         /// Remainder with the sign of x, x − y·trunc(x ÷ y); integer x rem 0 = 0; not for bool.
         Rem "rem",
-        /// Remainder with the sign of y, x − y·floor(x ÷ y); integer x mod 0 = 0; not for bool.
+        /// Remainder with the sign of y, x − y·floor(x ÷ y), which a zero has too; integer x mod 0 = 0; not for bool.
         Mod "mod",
-        /// xʸ with IEEE 754 `pow` cases; integer powers wrap, a negative integer exponent gives trunc(xʸ); not for bool.
+        /// xʸ with IEEE 754 `pow` cases; integer powers wrap, a negative integer exponent gives trunc(xʸ), 0 for x = 0; not for bool.
         Pow "pow",
-        /// The larger; NaN if either is NaN.
+        /// The larger; NaN if either is NaN, +0 of the two zeros (`maximum` of IEEE 754-2019).
         Max "max",
-        /// The smaller; NaN if either is NaN.
+        /// The smaller; NaN if either is NaN, −0 of the two zeros (`minimum` of IEEE 754-2019).
         Min "min",
         /// Bitwise and (integers, bool).
         And "and",
