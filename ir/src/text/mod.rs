@@ -6,7 +6,7 @@
 //! * [`parse`], [`parse_with`]: text to module; [`ParseErrors`] holds all errors, each with its [`Span`]
 //! * `Display` of [`Module`](crate::Module), [`print_with`]: module to text
 //! * [`SourceMap`]: where the entities of a parsed module stand in the text
-//! * [`lexer`], [`cursor`], [`parse_dim`], [`parse_literal`]: the parts from which other text forms can be made
+//! * [`lexer`], [`cursor`], [`parse_type`], [`parse_dim`], [`parse_literal`]: the parts from which other text forms can be made
 
 pub mod cursor;
 mod error;
@@ -19,6 +19,8 @@ mod span;
 
 pub use error::{ParseError, ParseErrorKind, ParseErrors};
 pub use name::{LabelName, Quoted, Word, is_word};
-pub use parser::{ParseOptions, Parsed, WeightsReader, parse, parse_dim, parse_literal, parse_with};
-pub use printer::{LargeConstants, PrintOptions, Printed, display_graph, print_with};
+pub use parser::{
+    ParseOptions, Parsed, WeightsReader, parse, parse_dim, parse_literal, parse_type, parse_with,
+};
+pub use printer::{LargeConstants, PrintOptions, Printed, display_graph, display_literal, print_with};
 pub use span::{GraphSpans, LineColumn, NodeSpans, SourceMap, Span};

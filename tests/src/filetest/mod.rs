@@ -9,7 +9,7 @@
 //! | `// nextln: text` | the next line contains it |
 //! | `// not: text` | no line contains it between the matches of the directives around it |
 //! | `// expect-exact:` | the output is exactly the lines below, each after `//  | `. |
-//! | `// run: …` | see [`commands`] |
+//! | `// run: call == results` | the interpreter gives these results; see `commands/eval.rs` |
 //! | `// error: text` | at the end of a line or after it: the line has an error that contains the text |
 //! | `//   ^^^ text` | after a line: it has an error at this place that contains the text |
 //!

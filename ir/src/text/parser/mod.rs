@@ -19,6 +19,7 @@ mod ty;
 
 pub use dim::parse_dim;
 pub use literal::parse_literal;
+pub use ty::parse_type;
 
 use super::cursor::{Cursor, Parse};
 use super::label::Label;

@@ -1,24 +1,32 @@
 //! Types and the names of values and constants.
 
 use super::{Parser, parse_dim};
-use crate::text::cursor::{Failed, Parse};
+use crate::text::cursor::{Cursor, Failed, Parse};
 use crate::text::label::Label;
 use crate::text::lexer::Token;
 use crate::text::{ParseErrorKind, Span};
 use crate::{ConstantId, Dim, TensorType};
 
+/// Parses a type, `f32[N, 3]`; `lookup` gives the dims that names stand for.
+pub fn parse_type(cursor: &mut Cursor<'_>, lookup: &dyn Fn(&str) -> Option<Dim>) -> Parse<TensorType> {
+    let dtype = match cursor.token() {
+        Token::Word(word) => word.parse().ok(),
+        _ => None,
+    };
+    let Some(dtype) = dtype else { return Err(cursor.unexpected("a type such as `f32[2, 3]`")) };
+    cursor.advance();
+    cursor.expect("[")?;
+    let mut ty = TensorType::scalar(dtype);
+    while cursor.item_follows("]", ty.rank())? {
+        ty.shape.push(parse_dim(cursor, lookup)?);
+    }
+    Ok(ty)
+}
+
 impl Parser<'_, '_> {
-    /// `f32[N, 3]`.
     pub(super) fn ty(&mut self) -> Parse<TensorType> {
-        let dtype = match self.cursor.token() {
-            Token::Word(word) => word.parse().ok(),
-            _ => None,
-        };
-        let Some(dtype) = dtype else { return Err(self.cursor.unexpected("a type such as `f32[2, 3]`")) };
-        self.cursor.advance();
-        self.cursor.expect("[")?;
-        let shape = self.list("]", Self::dim)?;
-        Ok(TensorType::new(dtype, shape))
+        let symbols = &self.symbols;
+        parse_type(&mut self.cursor, &|name| symbols.get(name).map(Dim::from))
     }
 
     /// A type with its place.

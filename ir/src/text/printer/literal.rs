@@ -7,30 +7,33 @@ use std::fmt::{self, Write};
 /// Lists longer than this are broken into lines.
 const LINE: usize = 100;
 
-/// The literal of a tensor, an element, `splat(…)` or nested lists, after a blank or on lines of its own.
+/// The literal of a tensor after a blank, or on lines of its own where it is long.
 pub(super) fn write_literal(out: &mut dyn Write, tensor: &Tensor) -> fmt::Result {
-    let dtype = tensor.dtype();
-    let bytes = dtype.bytes();
-    if tensor.is_empty() {
-        return out.write_str(" []");
-    }
-    if tensor.shape().is_empty() {
-        out.write_char(' ')?;
-        return write_element(out, dtype, tensor.data());
-    }
-    if tensor.len() > 1 && tensor.splat_value().is_some() {
-        out.write_str(" splat(")?;
-        write_element(out, dtype, &tensor.data()[..bytes])?;
-        return out.write_str(")");
-    }
-    if tensor.len() <= LINE {
+    let short = tensor.len() <= LINE || tensor.splat_value().is_some();
+    if short {
         let mut line = String::new();
-        write_lists(&mut line, tensor, false)?;
+        write_line(&mut line, tensor)?;
         if line.len() <= LINE {
             return write!(out, " {line}");
         }
     }
     write_lists(out, tensor, true)
+}
+
+/// The literal on one line: an element, `splat(…)` or nested lists.
+pub(super) fn write_line(out: &mut dyn Write, tensor: &Tensor) -> fmt::Result {
+    let element =
+        |out: &mut dyn Write| write_element(out, tensor.dtype(), &tensor.data()[..tensor.dtype().bytes()]);
+    match tensor.shape() {
+        _ if tensor.is_empty() => out.write_str("[]"),
+        [] => element(out),
+        _ if tensor.len() > 1 && tensor.splat_value().is_some() => {
+            out.write_str("splat(")?;
+            element(out)?;
+            out.write_char(')')
+        }
+        _ => write_lists(out, tensor, false),
+    }
 }
 
 /// Nested lists on one line, or with one line per innermost list, itself broken where it is long.

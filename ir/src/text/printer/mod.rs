@@ -9,7 +9,7 @@ mod graph;
 mod literal;
 
 use super::{LabelName, Quoted, Word};
-use crate::{ConstantId, Constants, Graph, Module};
+use crate::{ConstantId, Constants, Graph, Module, Tensor};
 use constant::ConstantNames;
 use std::fmt::{self, Write};
 
@@ -67,6 +67,11 @@ pub fn display_graph<'a>(graph: &'a Graph, constants: &'a Constants) -> impl fmt
             graph.results().len(),
         )
     })
+}
+
+/// The literal of a tensor on one line.
+pub fn display_literal(tensor: &Tensor) -> impl fmt::Display + '_ {
+    fmt::from_fn(move |f| literal::write_line(f, tensor))
 }
 
 /// The text form, with all constants in it.

@@ -1,6 +1,7 @@
 //! The commands of test files: one file and one row each.
 
 mod cat;
+mod eval;
 mod verify;
 
 pub use cat::round_trip;
@@ -27,6 +28,8 @@ type Command = fn(&TestFile, &[String]) -> Result<Outcome, String>;
 pub const COMMANDS: &[(&str, Command)] = &[
     // Parses and prints; the code of the file is in the canonical form.
     ("cat", cat::run),
+    // Runs the interpreter on the inputs of the `run:` lines.
+    ("eval", eval::run),
     // Parses and verifies; the errors are those that are annotated.
     ("verify", verify::run),
 ];
