@@ -2,8 +2,8 @@
 //!
 //! `reference/make.py` writes the cases with numpy, scipy, mpmath and torch: one file per family in `reference/data`, one case per line.
 
-use graven_ir::interp::evaluate_op;
-use graven_ir::{Attribute, DType, Dim, Op, Tensor};
+use graven_ir::interp::{EvalError, evaluate, evaluate_op};
+use graven_ir::{Attribute, DType, Dim, Op, Tensor, text};
 use serde_json::Value;
 
 fn attribute(value: &Value) -> Attribute {
@@ -73,6 +73,14 @@ fn difference(result: &Tensor, expected: &Tensor, ulps: i128) -> Option<String> 
     Some(format!("element {place} is {} instead of {}", show(result, place), show(expected, place)))
 }
 
+/// A case is an op with attributes, or a module in the text form with a function `main`.
+fn evaluate_case(case: &Value, operands: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    match case["module"].as_str() {
+        Some(text) => evaluate(&text::parse(text).unwrap(), "main", operands),
+        None => evaluate_op(&op(case), operands),
+    }
+}
+
 fn check(family: &str) {
     let path = format!("{}/tests/reference/data/{family}.json", env!("CARGO_MANIFEST_DIR"));
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -82,7 +90,7 @@ fn check(family: &str) {
         let name = case["name"].as_str().unwrap();
         let ulps = i128::from(case["ulps"].as_i64().unwrap());
         let (operands, expected) = (tensors(&case["operands"]), tensors(&case["results"]));
-        match evaluate_op(&op(case), &operands) {
+        match evaluate_case(case, &operands) {
             Err(error) => failures.push(format!("{name}: {error}")),
             Ok(results) if results.len() != expected.len() => {
                 failures.push(format!("{name}: number of results"))
@@ -105,4 +113,4 @@ macro_rules! families {
     )*};
 }
 
-families!(leaf elementwise movement indexing contraction window reduction sorting composite);
+families!(leaf elementwise movement indexing contraction window reduction sorting composite network);

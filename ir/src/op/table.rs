@@ -224,7 +224,8 @@ ops! {
         dtype: DType,
     };
     /// `(key: u64[2]) → u32[shape]`: Philox 4×32-10 (Salmon et al., SC'11) keyed by `key[0]`, counting from `key[1]`: the
-    /// element with linear index n is word n mod 4 of block `key[1]` + ⌊n ÷ 4⌋.
+    /// element with linear index n is word n mod 4 of block `key[1]` + ⌊n ÷ 4⌋ (mod 2⁶⁴). Key and block number are two words each, the low
+    /// one first; the upper two words of the counter are 0.
     RandomBits "random_bits" Leaf {
         /// Extents of the result.
         shape: Vec<Dim>,
@@ -375,8 +376,8 @@ ops! {
         /// Padding after.
         padding_high: Vec<Dim>,
     };
-    /// `(x) → i64`: for each window the row-major index in x of its largest element (NaN counts as largest), the first of equals. Attributes as of
-    /// `reduce_window`; not for bool.
+    /// `(x) → i64`: for each window the row-major index in x of its largest element (NaN counts as largest), the first of equals; −1 for a window
+    /// that sees only padding. Attributes as of `reduce_window`; not for bool.
     ArgMaxWindow "arg_max_window" Window {
         /// Window extents, ≥ 1.
         size: Vec<i64>,
@@ -466,7 +467,8 @@ ops! {
     /// `(x) → x`: the same value in another layout of the side table.
     Relayout "relayout" Movement;
 
-    /// `(x: float, scale, zero_point: dtype of y) → y`: saturate(round(x ÷ scale) + zero_point), ties to even; scale and zero point are both scalars or both vectors along
+    /// `(x: float, scale, zero_point: dtype of y) → y`: saturate(round(x ÷ scale) + zero_point), ties to even, NaN gives 0; the quotient is rounded to the
+    /// dtype of x first, as in ONNX. Scale and zero point are both scalars or both vectors along
     /// `axis`; the scale has the dtype of x.
     Quantize "quantize" Elementwise {
         /// The dimension of vector scales.
@@ -510,7 +512,8 @@ ops! {
     };
     /// `(x) → y`: x · sigmoid(x).
     Silu "silu" Composite;
-    /// `(q[b…, l, d], k[b…, s, d], v[b…, s, e][, mask[b…, l, s]]) → y[b…, l, e]`: softmax(scale · q kᵀ + mask) v over s (Vaswani et al., 2017).
+    /// `(q[b…, l, d], k[b…, s, d], v[b…, s, e][, mask[b…, l, s]]) → y[b…, l, e]`: softmax(scale · q kᵀ + mask) v over s (Vaswani et al., 2017). A query for
+    /// which no key takes part gives NaN.
     Attention "attention" Composite {
         /// Factor of the scores.
         scale: Real,

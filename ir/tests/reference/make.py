@@ -9,13 +9,14 @@ import elementwise
 import indexing
 import leaf
 import movement
+import network
 import reduction
 import sorting
 import window
 
 FAMILIES = {
     module.__name__: module
-    for module in (leaf, elementwise, movement, indexing, contraction, window, reduction, sorting, composite)
+    for module in (leaf, elementwise, movement, indexing, contraction, window, reduction, sorting, composite, network)
 }
 
 for family in sys.argv[1:] or FAMILIES:
