@@ -7,9 +7,22 @@ use crate::{Dim, Tensor};
 
 /// The elements at `places`, in that order.
 fn pick(x: &Tensor, places: impl Iterator<Item = usize>, result: &Array) -> Result<Tensor, EvalErrorKind> {
-    let size = x.dtype().bytes();
-    let mut data = Vec::with_capacity(result.elements() as usize * size);
-    places.for_each(|place| data.extend_from_slice(&x.data()[place * size..(place + 1) * size]));
+    match x.dtype().bytes() {
+        1 => pick_sized::<1>(x, places, result),
+        2 => pick_sized::<2>(x, places, result),
+        4 => pick_sized::<4>(x, places, result),
+        _ => pick_sized::<8>(x, places, result),
+    }
+}
+
+fn pick_sized<const SIZE: usize>(
+    x: &Tensor,
+    places: impl Iterator<Item = usize>,
+    result: &Array,
+) -> Result<Tensor, EvalErrorKind> {
+    let (elements, _) = x.data().as_chunks::<SIZE>();
+    let mut data = Vec::with_capacity(result.elements() as usize * SIZE);
+    places.for_each(|place| data.extend_from_slice(&elements[place]));
     result.tensor(data.into())
 }
 

@@ -92,6 +92,16 @@ macro_rules! decode {
     }};
 }
 
+macro_rules! encode {
+    ($values:expr, $bytes:expr, |$value:ident| $convert:expr) => {{
+        let mut data = Vec::with_capacity($values.len() * $bytes);
+        for $value in $values.iter().copied() {
+            data.extend_from_slice(&$convert);
+        }
+        data
+    }};
+}
+
 impl Number for f64 {
     const ONE: f64 = 1.0;
 
@@ -107,11 +117,11 @@ impl Number for f64 {
 
     fn encode(dtype: DType, values: &[f64]) -> Vec<u8> {
         match dtype {
-            DType::F16 => values.iter().flat_map(|v| f16::from_f32(to_odd_f32(*v)).to_le_bytes()).collect(),
-            DType::BF16 => values.iter().flat_map(|v| bf16::from_f32(to_odd_f32(*v)).to_le_bytes()).collect(),
-            DType::F32 => values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect(),
-            DType::F64 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            _ => values.iter().flat_map(|v| encode_float(dtype, *v)).collect(),
+            DType::F16 => encode!(values, 2, |value| f16::from_f32(to_odd_f32(value)).to_le_bytes()),
+            DType::BF16 => encode!(values, 2, |value| bf16::from_f32(to_odd_f32(value)).to_le_bytes()),
+            DType::F32 => encode!(values, 4, |value| (value as f32).to_le_bytes()),
+            DType::F64 => encode!(values, 8, |value| value.to_le_bytes()),
+            _ => encode!(values, dtype.bytes(), |value| encode_float(dtype, value)),
         }
     }
 
@@ -153,6 +163,8 @@ impl Number for i128 {
 
     fn decode(tensor: &Tensor) -> Vec<i128> {
         match tensor.dtype() {
+            DType::I8 => decode!(tensor, i8, |value| i128::from(value)),
+            DType::U8 => decode!(tensor, u8, |value| i128::from(value)),
             DType::I32 => decode!(tensor, i32, |value| i128::from(value)),
             DType::I64 => decode!(tensor, i64, |value| i128::from(value)),
             dtype => {
@@ -163,9 +175,10 @@ impl Number for i128 {
 
     fn encode(dtype: DType, values: &[i128]) -> Vec<u8> {
         match dtype {
-            DType::I32 => values.iter().flat_map(|v| (*v as i32).to_le_bytes()).collect(),
-            DType::I64 => values.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect(),
-            _ => values.iter().flat_map(|v| encode_int(dtype, *v)).collect(),
+            DType::I8 | DType::U8 => encode!(values, 1, |value| [value as u8]),
+            DType::I32 => encode!(values, 4, |value| (value as i32).to_le_bytes()),
+            DType::I64 => encode!(values, 8, |value| (value as i64).to_le_bytes()),
+            _ => encode!(values, dtype.bytes(), |value| encode_int(dtype, value)),
         }
     }
 
