@@ -45,7 +45,13 @@ fn branches_yield_values() {
             let first = b.extract(x, 0);
             let limit = b.float(3.0, Type::scalar(DType::F32));
             let small = b.compare(Compare::Lt, first, limit);
-            let values = b.branch(small, |b| vec![b.add(x, x), x], |b| vec![b.mul(x, x), x]);
+            b.open_block();
+            let sum = b.add(x, x);
+            let then = b.close_block(vec![sum, x]);
+            b.open_block();
+            let product = b.mul(x, x);
+            let otherwise = b.close_block(vec![product, x]);
+            let values = b.branch(small, then, otherwise);
             let value = b.sub(values[0], values[1]);
             b.store(value, result, i, Spread::Contiguous, None);
             Vec::new()
