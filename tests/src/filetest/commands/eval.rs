@@ -37,38 +37,34 @@ pub fn run(file: &TestFile, arguments: &[String]) -> Result<Outcome, String> {
 }
 
 /// What a run is expected to give.
-enum Expected<'a> {
-    Equal(&'a str),
-    Close(&'a str),
-    Failure(&'a str),
+#[derive(Clone, Copy)]
+enum Expected {
+    Equal,
+    Close,
+    Failure,
 }
 
+const SEPARATORS: [(&str, Expected); 3] =
+    [(" == ", Expected::Equal), (" ~= ", Expected::Close), (" fails: ", Expected::Failure)];
+
 fn run_line(module: &Module, text: &str) -> Result<(), String> {
-    let separators: [(&str, fn(&str) -> Expected<'_>); 3] = [
-        (" == ", |text| Expected::Equal(text)),
-        (" ~= ", |text| Expected::Close(text)),
-        (" fails: ", |text| Expected::Failure(text)),
-    ];
-    let split = |(separator, expected): &(&str, fn(&str) -> Expected<'_>)| {
-        text.split_once(*separator).map(|(call, rest)| (call, expected(rest)))
+    let split = |(separator, expected): &(&str, Expected)| {
+        text.split_once(*separator).map(|(call, results)| (call, *expected, results.trim()))
     };
-    let (call, expected) = separators
-        .iter()
-        .find_map(split)
-        .ok_or("a run is `call == results`, `call ~= results` or `call fails: text`")?;
+    let found = SEPARATORS.iter().find_map(split);
+    let (call, expected, text) =
+        found.ok_or("a run is `call == results`, `call ~= results` or `call fails: text`")?;
     let (function, inputs) = parse_call(module, call)?;
     let custom_calls = custom_calls();
     let results =
         Interpreter::new(&module.constants).with_custom_calls(custom_calls).function(function, &inputs);
     match (expected, results) {
-        (Expected::Failure(message), Err(error)) if error.to_string().contains(message.trim()) => Ok(()),
-        (Expected::Failure(message), Err(error)) => {
-            Err(format!("the error lacks `{}`: {error}", message.trim()))
-        }
-        (Expected::Failure(_), Ok(results)) => Err(format!("no error but {}", show(&results))),
-        (Expected::Equal(_) | Expected::Close(_), Err(error)) => Err(error.to_string()),
-        (Expected::Equal(text), Ok(results)) => compare(function, text, &results, false),
-        (Expected::Close(text), Ok(results)) => compare(function, text, &results, true),
+        (Expected::Failure, Err(error)) if error.to_string().contains(text) => Ok(()),
+        (Expected::Failure, Err(error)) => Err(format!("the error lacks `{text}`: {error}")),
+        (Expected::Failure, Ok(results)) => Err(format!("no error but {}", show(&results))),
+        (_, Err(error)) => Err(error.to_string()),
+        (Expected::Equal, Ok(results)) => compare(function, text, &results, false),
+        (Expected::Close, Ok(results)) => compare(function, text, &results, true),
     }
 }
 
