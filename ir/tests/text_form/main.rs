@@ -73,6 +73,33 @@ proptest! {
     }
 }
 
+/// The indented block after a line of the documentation.
+fn documented(heading: &str) -> String {
+    let text = include_str!("../../../docs/text-form.md");
+    let (_, after) = text.split_once(heading).expect("the heading is there");
+    let lines = after.lines().skip_while(|line| !line.starts_with("    "));
+    let block = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    let block: String = block.flat_map(|line| [line.strip_prefix("    ").unwrap_or(line), "\n"]).collect();
+    block.trim_end().to_owned() + "\n"
+}
+
+#[test]
+fn the_documented_example_is_canonical() {
+    let text = documented("## An example");
+    let read = |file: &str, key: &str| {
+        assert_eq!((file, key), ("mnist.safetensors", "fc.weight"));
+        let values: Vec<f32> = (0..7840).map(|index| index as f32).collect();
+        Tensor::from_f32s(vec![10, 784], &values).map_err(|error| error.to_string())
+    };
+    let options = ParseOptions { weights: Some(&read), ..ParseOptions::default() };
+    let module = parse_with(&text, &options).unwrap().module;
+    let options =
+        PrintOptions { large: LargeConstants::File("mnist.safetensors"), ..PrintOptions::default() };
+    assert_eq!(print_with(&module, &options).text, text);
+    let function = documented("a cache.");
+    assert_eq!(round_trip(&parse(&function).unwrap()), function);
+}
+
 #[test]
 fn deep_nesting_is_an_error() {
     const DEPTH: usize = 200_000;
