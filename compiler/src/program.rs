@@ -128,7 +128,7 @@ pub enum WeightsSource {
 ///
 /// The packed tensor is row-major over `extents`. Its coordinate c maps to the source element Σ c\[d\]·`strides`\[d\], and is zero where, for any of
 /// `limits`, Σ c\[d\]·`weights`\[d\] ≥ `end`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// Extents of the packed tensor, outermost first.
     pub extents: Vec<usize>,
@@ -139,7 +139,7 @@ pub struct Packing {
 }
 
 /// See [`Packing`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PackingLimit {
     /// One factor per packed dimension.
     pub weights: Vec<usize>,

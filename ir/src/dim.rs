@@ -177,14 +177,22 @@ impl Dim {
         if low.div_euclid(divisor) == high.div_euclid(divisor) {
             return quotient + Dim::from(low.div_euclid(divisor));
         }
-        // ⌊(g·r + k) ÷ (g·d)⌋ = ⌊(r + ⌊k ÷ g⌋) ÷ d⌋
-        let g = rest.terms.iter().fold(divisor, |g, (_, coefficient)| gcd(g, *coefficient));
-        if g > 1 {
-            let terms = rest.terms.iter().map(|(p, c)| (p.clone(), c / g)).collect();
-            let reduced = Dim { constant: rest.constant.div_euclid(g), terms };
-            return quotient + reduced.floor_div_const_reduced(divisor / g);
+        // ⌊(g·r + k) ÷ (g·d)⌋ = ⌊r ÷ d⌋ for 0 ≤ k < g
+        match rest.split_low(divisor) {
+            Some((g, high, _)) => quotient + high.floor_div_const(divisor / g),
+            None => quotient + rest.floor_div_const_reduced(divisor),
         }
-        quotient + rest.floor_div_const_reduced(divisor)
+    }
+
+    /// `g`, `r` and `k` with self = g·r + k, 0 ≤ k < g, where g > 1 divides `divisor`; the largest such g.
+    fn split_low(&self, divisor: i64) -> Option<(i64, Dim, Dim)> {
+        let mut candidates: SmallVec<[i64; 4]> = self.terms.iter().map(|(_, c)| gcd(divisor, *c)).collect();
+        candidates.sort_unstable_by_key(|g| std::cmp::Reverse(*g));
+        candidates.into_iter().filter(|g| *g > 1).find_map(|g| {
+            let (high, low) = self.split_multiple(g);
+            let (least, most) = low.bounds();
+            (least >= 0 && most < g).then_some((g, high, low))
+        })
     }
 
     fn floor_div_const_reduced(&self, divisor: i64) -> Dim {
@@ -215,7 +223,10 @@ impl Dim {
             if block == high.div_euclid(d) {
                 return rest - Dim::from(block.saturating_mul(d));
             }
-            return Dim::from_atom(Atom::Mod(Arc::new((rest, divisor.clone()))));
+            return match rest.split_low(d) {
+                Some((g, high, low)) => high.modulo(&Dim::from(d / g)) * g + low,
+                None => Dim::from_atom(Atom::Mod(Arc::new((rest, divisor.clone())))),
+            };
         }
         if self.exact_quotient(divisor).is_some() {
             return Dim::ZERO;
@@ -648,6 +659,15 @@ mod tests {
         let x = symbol("x", 127);
         assert_eq!(x.floor_div(&Dim::from(16i64)) * 16 + x.modulo(&Dim::from(16i64)), x);
         assert_eq!(merged.floor_div(&Dim::from(4i64)) * 4 + merged.modulo(&Dim::from(4i64)), merged);
+    }
+
+    #[test]
+    fn low_parts_drop_out() {
+        let (vector, lane) = (symbol("v", 9), symbol("l", 3));
+        let channel = &vector * 4 + &lane;
+        assert_eq!(channel.floor_div(&Dim::from(8i64)).to_string(), "floordiv(v, 2)");
+        assert_eq!(channel.modulo(&Dim::from(8i64)).to_string(), "l + 4*mod(v, 2)");
+        assert_eq!(channel.floor_div(&Dim::from(8i64)) * 8 + channel.modulo(&Dim::from(8i64)), channel);
     }
 
     #[test]

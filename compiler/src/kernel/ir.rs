@@ -68,7 +68,7 @@ pub enum Spread {
 }
 
 /// A statement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Stmt {
     /// A pure operation.
     Op {
@@ -121,7 +121,7 @@ pub enum Stmt {
 }
 
 /// `for var in lower..upper step step`, zero or more trips.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct For {
     /// The loop variable, an index.
     pub var: Val,
@@ -140,7 +140,7 @@ pub struct For {
 }
 
 /// A value carried around a loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Carried {
     /// Value before the first trip, defined outside.
     pub init: Val,
@@ -151,7 +151,7 @@ pub struct Carried {
 }
 
 /// `if condition { … } else { … }`; both blocks yield the results.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct If {
     /// A scalar mask.
     pub condition: Val,
@@ -164,7 +164,7 @@ pub struct If {
 }
 
 /// Statements in order, and the values that the block gives to its loop or branch.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Block {
     /// The statements.
     pub stmts: Vec<Stmt>,
@@ -173,7 +173,7 @@ pub struct Block {
 }
 
 /// A kernel: what one launch computes, scheduled for one target.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// Its name; a symbol in objects.
     pub name: String,
@@ -194,6 +194,24 @@ impl Kernel {
             Stmt::For(nest) if nest.parallel => Some(&**nest),
             _ => None,
         })
+    }
+
+    /// Offsets of the scratch buffers in a worker's memory, in bytes, and their total size; all multiples of 64.
+    pub fn scratch_layout(&self) -> (Vec<(BufferId, u64)>, u64) {
+        let mut offsets = Vec::new();
+        let mut total = 0u64;
+        for (id, buffer) in self.buffers.iter().filter(|(_, buffer)| buffer.access == Access::Scratch) {
+            offsets.push((id, total));
+            let elements = u64::try_from(buffer.elements.upper()).unwrap_or(0);
+            let bytes = elements.saturating_mul(buffer.dtype.bytes() as u64);
+            total = total.saturating_add(bytes.next_multiple_of(64));
+        }
+        (offsets, total)
+    }
+
+    /// Bytes of scratch memory that a worker needs.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch_layout().1
     }
 
     /// Buffers that callers pass, in order.

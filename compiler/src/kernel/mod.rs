@@ -7,6 +7,7 @@
 
 pub mod builder;
 pub mod ir;
+pub mod math;
 pub mod ops;
 pub mod types;
 

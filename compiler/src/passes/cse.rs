@@ -1,0 +1,49 @@
+//! Common subexpressions: equal ops on equal operands are computed once.
+//!
+//! Before: `%1 = exp %0; %2 = exp %0`. After: `%1 = exp %0`, used for both. Nodes with regions and impure ops are left. Constants with equal bytes become one.
+
+use super::PassError;
+use super::rewrite::rewrite;
+use graven_ir::{ConstantId, Constants, Graph, Op, Tensor, ValueId};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// Constants above this size are compared by identity of their memory only.
+const COMPARED_BYTES: usize = 1 << 16;
+
+/// The graph without repeated nodes.
+pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
+    let canonical = equal_constants(constants);
+    let mut known: FxHashMap<(Op, SmallVec<[ValueId; 3]>), SmallVec<[ValueId; 1]>> = FxHashMap::default();
+    // A region sees only its own values: nodes in it are not shared with the outside.
+    let has_regions = graph.nodes().any(|(_, node)| !node.regions.is_empty());
+    rewrite(constants, graph, &mut |builder, node, operands| {
+        if has_regions || !node.regions.is_empty() || !node.op.is_pure() {
+            return Ok(None);
+        }
+        let op = match node.op {
+            Op::Constant { id } => Op::Constant { id: canonical.get(&id).copied().unwrap_or(id) },
+            ref op => op.clone(),
+        };
+        let key = (op, operands.into());
+        if let Some(results) = known.get(&key) {
+            return Ok(Some(results.clone()));
+        }
+        let results = builder.results(key.0.clone(), operands)?;
+        known.insert(key, results.clone());
+        Ok(Some(results))
+    })
+}
+
+/// For each constant the first one with the same type and bytes.
+fn equal_constants(constants: &Constants) -> FxHashMap<ConstantId, ConstantId> {
+    let mut first: FxHashMap<(graven_ir::DType, Vec<usize>, &[u8]), ConstantId> = FxHashMap::default();
+    let mut canonical = FxHashMap::default();
+    let small = |tensor: &Tensor| tensor.data().len() <= COMPARED_BYTES;
+    for (id, constant) in constants.iter().filter(|(_, constant)| small(&constant.tensor)) {
+        let tensor = &constant.tensor;
+        let key = (tensor.dtype(), tensor.shape().to_vec(), tensor.data().as_ref());
+        canonical.insert(id, *first.entry(key).or_insert(id));
+    }
+    canonical
+}

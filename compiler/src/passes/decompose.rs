@@ -1,0 +1,21 @@
+//! Composites become primitives, so that the lowering sees only these.
+//!
+//! Before: `%1 = softmax %0 {axis = 1}`. After: the maximum, the difference, the exponential, its sum and the quotient. `gelu` and `silu` stay: they are evaluated per
+//! element.
+
+use super::PassError;
+use super::rewrite::rewrite;
+use graven_ir::{Category, Constants, Graph, Op};
+use smallvec::smallvec;
+
+/// The graph without composites.
+pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
+    rewrite(constants, graph, &mut |builder, node, operands| {
+        let stays = matches!(node.op, Op::Gelu { .. } | Op::Silu);
+        let composite = node.op.category() == Category::Composite && !stays;
+        match composite || matches!(node.op, Op::Quantize { .. } | Op::Dequantize { .. }) {
+            true => Ok(Some(smallvec![graven_ir::decompose::decompose(builder, &node.op, operands)?])),
+            false => Ok(None),
+        }
+    })
+}

@@ -1,0 +1,225 @@
+//! Which node may join which group.
+
+use graven_ir::{Category, FusionKind, Graph, NodeId, Op, Shape, Uses, ValueId};
+
+/// What a node does within a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// One element from the elements at the same index.
+    Elementwise,
+    /// An index map, or an element picked by data.
+    Movement,
+    /// A reduction.
+    Reduction,
+    /// A matrix product, convolution or window, which a group holds one of.
+    Heavy(FusionKind),
+    /// A schedule of its own, which only reads through the group.
+    Root,
+    /// Nothing joins it and it joins nothing.
+    Alone,
+}
+
+fn role(op: &Op) -> Role {
+    match op {
+        Op::DotGeneral { .. } => Role::Heavy(FusionKind::Dot),
+        Op::Conv { .. } => Role::Heavy(FusionKind::Conv),
+        Op::ReduceWindow { .. } => Role::Heavy(FusionKind::Window),
+        Op::Reduce { .. } => Role::Reduction,
+        Op::Concat { .. }
+        | Op::Cumulative { .. }
+        | Op::Sort { .. }
+        | Op::TopK { .. }
+        | Op::ArgReduce { .. }
+        | Op::ArgMaxWindow { .. }
+        | Op::ScatterElements { .. }
+        | Op::ScatterNd { .. }
+        | Op::DynamicUpdateSlice => Role::Root,
+        Op::Gelu { .. } | Op::Silu => Role::Elementwise,
+        Op::RandomBits { .. } => Role::Root,
+        // Scales along an axis are not at the same index.
+        Op::Quantize { .. } | Op::Dequantize { .. } | Op::Relayout => Role::Alone,
+        op => match op.category() {
+            Category::Elementwise => Role::Elementwise,
+            Category::Movement | Category::Leaf => Role::Movement,
+            _ => Role::Alone,
+        },
+    }
+}
+
+/// A group under construction: a root and what only it depends on.
+pub struct Group {
+    /// What it is built around.
+    pub kind: FusionKind,
+    /// The node whose result is the group's.
+    pub root: NodeId,
+    /// Its nodes, users first.
+    pub nodes: Vec<NodeId>,
+    heavy: Option<NodeId>,
+    reduction: Option<(Shape, Vec<usize>)>,
+    sealed: bool,
+}
+
+/// Nodes in a group at most, which bounds the size of kernels.
+const MOST_NODES: usize = 256;
+
+impl Group {
+    /// The group of a root.
+    pub fn new(graph: &Graph, root: NodeId) -> Group {
+        let mut group = Group {
+            kind: FusionKind::Pointwise,
+            root,
+            nodes: Vec::new(),
+            heavy: None,
+            reduction: None,
+            sealed: role(&graph.node(root).op) == Role::Alone,
+        };
+        if role(&graph.node(root).op) == Role::Root || group.sealed {
+            group.kind = FusionKind::Single;
+        }
+        group.add(graph, root);
+        group
+    }
+
+    /// Adds a node that the group admits.
+    pub fn add(&mut self, graph: &Graph, id: NodeId) {
+        self.nodes.push(id);
+        let node = graph.node(id);
+        match role(&node.op) {
+            Role::Heavy(kind) => {
+                self.kind = kind;
+                self.heavy = Some(id);
+            }
+            Role::Reduction => {
+                self.kind = FusionKind::Reduction;
+                if let Op::Reduce { axes, .. } = &node.op {
+                    self.reduction = Some((graph.ty(node.operands[0]).shape.clone(), axes.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether `id`, all of whose users are in the group, may join.
+    pub fn admits(&self, graph: &Graph, id: NodeId, uses: &Uses) -> bool {
+        let node = graph.node(id);
+        let role = role(&node.op);
+        if self.sealed || matches!(role, Role::Alone | Role::Root) || self.nodes.len() >= MOST_NODES {
+            return false;
+        }
+        let value = node.results[0];
+        let readers = readers(graph, value, uses);
+        if !readers.iter().all(|(user, place)| self.may_compute_for(graph, role, *user, *place, value)) {
+            return false;
+        }
+        match role {
+            Role::Heavy(_) => self.takes_heavy(graph, value, uses),
+            Role::Reduction => self.takes_reduction(graph, id),
+            _ => true,
+        }
+    }
+
+    /// Whether computing `value` where `user` reads it wastes nothing.
+    fn may_compute_for(&self, graph: &Graph, role: Role, user: NodeId, place: usize, value: ValueId) -> bool {
+        let node = graph.node(user);
+        let moves = role == Role::Movement;
+        let size = |value: ValueId| graph.ty(value).elements().upper();
+        match &node.op {
+            // A broadcast, a gather or a window reads elements several times.
+            Op::Broadcast { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => {
+                moves
+                    || (role == Role::Elementwise && size(node.results[0]) <= size(value))
+                    || self.is_reduced(graph, value)
+            }
+            Op::DotGeneral { .. } => moves && !is_padded(graph, value),
+            Op::Conv { .. } => false,
+            Op::ReduceWindow { .. } | Op::ArgMaxWindow { .. } => moves && !is_padded(graph, value),
+            Op::Sort { .. } | Op::TopK { .. } | Op::Cumulative { .. } => {
+                matches!(role, Role::Movement | Role::Elementwise)
+            }
+            Op::ArgReduce { .. } => matches!(role, Role::Movement | Role::Elementwise),
+            Op::ScatterElements { .. } | Op::ScatterNd { .. } | Op::DynamicUpdateSlice => moves && place != 1,
+            Op::DynamicSlice { .. } => place == 0 && moves,
+            Op::RandomBits { .. } => false,
+            Op::Concat { .. } => !matches!(role, Role::Heavy(_) | Role::Reduction),
+            Op::Select | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) => true,
+            _ => true,
+        }
+    }
+
+    /// Whether `value` is a reduction, or has only as many elements as one, so that a broadcast of it is part of a reduction cluster.
+    fn is_reduced(&self, graph: &Graph, value: ValueId) -> bool {
+        match (&self.reduction, graph.defining_node(value).map(|id| &graph.node(id).op)) {
+            (_, Some(Op::Reduce { .. })) => true,
+            (Some((shape, axes)), Some(_)) => {
+                let kept = |(axis, _): &(usize, &graven_ir::Dim)| !axes.contains(axis);
+                let rows = shape
+                    .iter()
+                    .enumerate()
+                    .filter(kept)
+                    .fold(graven_ir::Dim::ONE, |product, (_, dim)| product * dim);
+                graph.ty(value).elements() == rows
+            }
+            _ => false,
+        }
+    }
+
+    /// One heavy node, whose result goes to the root through elementwise nodes of the same shape only.
+    fn takes_heavy(&self, graph: &Graph, value: ValueId, uses: &Uses) -> bool {
+        let root = graph.node(self.root).results[0];
+        if self.heavy.is_some() || self.reduction.is_some() || graph.ty(root).shape != graph.ty(value).shape {
+            return false;
+        }
+        let mut stack = vec![value];
+        let mut seen = cranelift_entity::EntitySet::<ValueId>::new();
+        while let Some(current) = stack.pop() {
+            if !seen.insert(current) {
+                continue;
+            }
+            for user in uses.users(current).iter().filter(|user| self.nodes.contains(user)) {
+                let node = graph.node(*user);
+                if role(&node.op) != Role::Elementwise {
+                    return false;
+                }
+                stack.push(node.results[0]);
+            }
+        }
+        true
+    }
+
+    /// Reductions of one shape over the same axes, in a group whose result has that shape or the reduced one.
+    fn takes_reduction(&self, graph: &Graph, id: NodeId) -> bool {
+        let node = graph.node(id);
+        let Op::Reduce { axes, .. } = &node.op else { return false };
+        let operand = &graph.ty(node.operands[0]).shape;
+        let reduced = &graph.ty(node.results[0]).shape;
+        let root = &graph.ty(graph.node(self.root).results[0]).shape;
+        let alike = match &self.reduction {
+            Some((shape, known)) => shape == operand && known == axes,
+            None => true,
+        };
+        self.heavy.is_none()
+            && alike
+            && self.kind != FusionKind::Single
+            && (root == operand || root == reduced)
+    }
+}
+
+/// Nodes that read a value, directly or through broadcasts that are copied with them: the direct readers with the operand's place.
+fn readers(graph: &Graph, value: ValueId, uses: &Uses) -> Vec<(NodeId, usize)> {
+    let mut readers = Vec::new();
+    for user in uses.users(value) {
+        let places = graph.node(*user).operands.iter().enumerate().filter(|(_, operand)| **operand == value);
+        readers.extend(places.map(|(place, _)| (*user, place)));
+    }
+    readers
+}
+
+/// Whether a value is made by padding, so that reading it needs comparisons.
+fn is_padded(graph: &Graph, value: ValueId) -> bool {
+    graph.defining_node(value).is_some_and(|id| {
+        matches!(
+            graph.node(id).op,
+            Op::Pad { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. }
+        )
+    })
+}

@@ -1,0 +1,91 @@
+//! Forms fusion groups.
+//!
+//! Before: `%1 = conv …; %2 = broadcast %bias; %3 = add %1, %2; %4 = max %3, %zero`. After: one `fuse {kind = conv}` whose region holds all
+//! four and whose only result is `%4`.
+//!
+//! Nodes are visited users first. A node joins the group of its users if all of them are in one group and the group stays one that
+//! a schedule takes; else it becomes the root of a group of its own. So each group has a single result, no node is computed twice, and no
+//! cycle can arise: a group is left through its root only. Leaves and broadcasts, which cost nothing, are copied into every group that
+//! reads them.
+//!
+//! * [`legal`]: which node may join which group
+//! * [`outline`]: the graph with groups made `fuse` nodes
+
+mod legal;
+mod outline;
+
+use cranelift_entity::SecondaryMap;
+use graven_ir::infer::InferError;
+use graven_ir::{Constants, Graph, NodeId, Op};
+use legal::Group;
+
+/// The group that each live node is in, by the group's number.
+pub struct Grouping {
+    group_of: SecondaryMap<NodeId, Option<usize>>,
+    groups: Vec<Group>,
+}
+
+/// The graph with its fusion groups.
+pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, InferError> {
+    let grouping = group(constants, graph);
+    outline::outline(constants, graph, &grouping)
+}
+
+/// Assigns nodes to groups.
+fn group(constants: &Constants, graph: &Graph) -> Grouping {
+    let uses = graph.uses();
+    let mut grouping = Grouping { group_of: SecondaryMap::new(), groups: Vec::new() };
+    for id in graph.order().into_iter().rev() {
+        let node = graph.node(id);
+        if matches!(node.op, Op::Constant { .. }) || is_copied(constants, graph, id) {
+            continue;
+        }
+        let escapes = node.results.iter().any(|result| uses.is_result(*result));
+        let mut users = node.results.iter().flat_map(|result| uses.users(*result));
+        let first = users.next().and_then(|user| grouping.home(graph, constants, *user, &uses));
+        let same = first.filter(|group| {
+            !escapes && users.all(|user| grouping.home(graph, constants, *user, &uses) == Some(*group))
+        });
+        let joined = same.filter(|group| grouping.groups[*group].admits(graph, id, &uses));
+        match joined {
+            Some(group) => {
+                grouping.groups[group].add(graph, id);
+                grouping.group_of[id] = Some(group);
+            }
+            None => {
+                grouping.group_of[id] = Some(grouping.groups.len());
+                grouping.groups.push(Group::new(graph, id));
+            }
+        }
+    }
+    grouping
+}
+
+impl Grouping {
+    /// The group that reads what `user` reads: its own, or for a copied node the one that all its users are in.
+    fn home(
+        &self,
+        graph: &Graph,
+        constants: &Constants,
+        user: NodeId,
+        uses: &graven_ir::Uses,
+    ) -> Option<usize> {
+        if !is_copied(constants, graph, user) {
+            return self.group_of[user];
+        }
+        let node = graph.node(user);
+        let mut homes =
+            node.results.iter().flat_map(|r| uses.users(*r)).map(|u| self.home(graph, constants, *u, uses));
+        let first = homes.next()??;
+        homes.all(|home| home == Some(first)).then_some(first)
+    }
+}
+
+/// Whether a node is copied into the groups that read it: broadcasts, counters, extents, repeated constants.
+pub(crate) fn is_copied(constants: &Constants, graph: &Graph, id: NodeId) -> bool {
+    match &graph.node(id).op {
+        Op::Broadcast { .. } | Op::Iota { .. } | Op::Extent { .. } => true,
+        Op::Constant { id } => constants[*id].tensor.splat_value().is_some(),
+        _ => false,
+    }
+}

@@ -1,0 +1,39 @@
+//! Passes over the graph IR, one per file or folder, in the order of the pipeline.
+//!
+//! * [`pipeline`]: the order
+//! * [`canonicalise`]: simplifies single nodes
+//! * [`fold`]: evaluates constants
+//! * [`cse`]: common subexpressions
+//! * [`decompose`]: composites to primitives
+//! * [`fuse`]: fusion groups
+//! * [`layout`]: layouts of values
+//! * [`rewrite`]: what they are written with
+
+pub mod canonicalise;
+pub mod cse;
+pub mod decompose;
+pub mod fold;
+pub mod fuse;
+pub mod layout;
+pub mod pipeline;
+pub mod rewrite;
+
+use graven_ir::infer::InferError;
+
+/// A pass met a graph that it can't handle: our bug.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("internal error in a pass: {0}")]
+pub struct PassError(pub String);
+
+impl PassError {
+    /// Our bug.
+    pub fn internal(reason: impl Into<String>) -> PassError {
+        PassError(reason.into())
+    }
+}
+
+impl From<InferError> for PassError {
+    fn from(error: InferError) -> PassError {
+        PassError(error.to_string())
+    }
+}

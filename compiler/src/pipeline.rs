@@ -1,0 +1,46 @@
+//! From a module to a lowered program: the passes, layouts, and kernels.
+
+use crate::form;
+use crate::passes::{self, layout};
+use crate::program::Program;
+use crate::target::Target;
+use graven_ir::{Constants, Function, Graph, Module};
+
+/// Why a module was not lowered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LowerError {
+    /// A pass failed: our bug.
+    #[error(transparent)]
+    Pass(#[from] passes::PassError),
+    /// The lowering failed.
+    #[error(transparent)]
+    Form(#[from] form::FormError),
+    /// The module has no function to compile.
+    #[error("the module has no function")]
+    NoFunction,
+}
+
+/// What is left after a stage: its name, the constants and the graph.
+pub type Observer<'o> = dyn FnMut(&str, &Constants, &Graph) + 'o;
+
+/// The program of a module's first function. `observe` sees the graph after each pass.
+pub fn lower(module: &Module, target: &Target, observe: &mut Observer) -> Result<Program, LowerError> {
+    let function = module.functions.first().ok_or(LowerError::NoFunction)?;
+    let mut constants = module.constants.clone();
+    let mut graph = function.graph.clone();
+    for pass in passes::pipeline::PIPELINE {
+        graph = passes::pipeline::apply(pass, &mut constants, &graph)?;
+        observe(pass.name, &constants, &graph);
+    }
+    let (graph, layouts) = layout::run(&constants, &graph, target).map_err(passes::PassError::from)?;
+    observe("layout", &constants, &graph);
+    let function = Function { graph, ..function.clone() };
+    let module = Module {
+        name: module.name.clone(),
+        constants,
+        symbols: module.symbols.clone(),
+        metadata: module.metadata.clone(),
+        functions: Vec::new(),
+    };
+    Ok(form::lower(&module, &function, &layouts, target)?)
+}
