@@ -70,15 +70,11 @@ fn single(
         | Op::DynamicUpdateSlice
         | Op::Relayout => moved(op, inputs, result),
 
-        Op::Gather { axis } => operands(inputs).and_then(|[x, i]| indexing::gather(x, i, *axis, result)),
-        Op::GatherElements { axis } => {
-            operands(inputs).and_then(|[x, i]| indexing::gather_elements(x, i, *axis, result))
-        }
-        Op::GatherNd { batch_dimensions } => {
-            operands(inputs).and_then(|[x, i]| indexing::gather_nd(x, i, *batch_dimensions, result))
-        }
-        Op::ScatterElements { axis, combine } => indexing::scatter_elements(inputs, *axis, *combine, result),
-        Op::ScatterNd { combine } => indexing::scatter_nd(inputs, *combine, result),
+        Op::Gather { .. }
+        | Op::GatherElements { .. }
+        | Op::GatherNd { .. }
+        | Op::ScatterElements { .. }
+        | Op::ScatterNd { .. } => indexed(op, inputs, result),
 
         Op::DotGeneral { .. }
         | Op::Conv { .. }
@@ -88,13 +84,13 @@ fn single(
         | Op::ArgReduce { .. }
         | Op::Cumulative { .. } => accumulated(op, inputs, result),
 
-        Op::Softmax { axis } => operands(inputs).and_then(|[x]| composite::softmax(x, *axis, result)),
-        Op::LogSoftmax { axis } => operands(inputs).and_then(|[x]| composite::log_softmax(x, *axis, result)),
-        Op::LayerNorm { axis, epsilon } => composite::layer_norm(inputs, *axis, epsilon.0, result),
-        Op::RmsNorm { axis, epsilon } => composite::rms_norm(inputs, *axis, epsilon.0, result),
-        Op::Gelu { tanh } => operands(inputs).and_then(|[x]| composite::gelu(x, *tanh, result)),
-        Op::Silu => operands(inputs).and_then(|[x]| composite::silu(x, result)),
-        Op::Attention { scale, causal } => composite::attention(inputs, scale.0, *causal, result),
+        Op::Softmax { .. }
+        | Op::LogSoftmax { .. }
+        | Op::LayerNorm { .. }
+        | Op::RmsNorm { .. }
+        | Op::Gelu { .. }
+        | Op::Silu
+        | Op::Attention { .. } => composed(op, inputs, result),
 
         // These do not come here: they run regions or the application's code, or have two results.
         Op::If
@@ -167,6 +163,36 @@ fn accumulated(op: &Op, inputs: &[Tensor], result: &Array) -> Result<Tensor, Eva
         Op::Cumulative { combine, axis, exclusive, reverse } => {
             by_number!(dtype, cumulative(x, *combine, *axis, *exclusive, *reverse, result))
         }
+        _ => Err(wrong_place(op)),
+    }
+}
+
+/// Gathers and scatters.
+fn indexed(op: &Op, inputs: &[Tensor], result: &Array) -> Result<Tensor, EvalErrorKind> {
+    match op {
+        Op::Gather { axis } => operands(inputs).and_then(|[x, i]| indexing::gather(x, i, *axis, result)),
+        Op::GatherElements { axis } => {
+            operands(inputs).and_then(|[x, i]| indexing::gather_elements(x, i, *axis, result))
+        }
+        Op::GatherNd { batch_dimensions } => {
+            operands(inputs).and_then(|[x, i]| indexing::gather_nd(x, i, *batch_dimensions, result))
+        }
+        Op::ScatterElements { axis, combine } => indexing::scatter_elements(inputs, *axis, *combine, result),
+        Op::ScatterNd { combine } => indexing::scatter_nd(inputs, *combine, result),
+        _ => Err(wrong_place(op)),
+    }
+}
+
+/// Composites.
+fn composed(op: &Op, inputs: &[Tensor], result: &Array) -> Result<Tensor, EvalErrorKind> {
+    match op {
+        Op::Softmax { axis } => operands(inputs).and_then(|[x]| composite::softmax(x, *axis, result)),
+        Op::LogSoftmax { axis } => operands(inputs).and_then(|[x]| composite::log_softmax(x, *axis, result)),
+        Op::LayerNorm { axis, epsilon } => composite::layer_norm(inputs, *axis, epsilon.0, result),
+        Op::RmsNorm { axis, epsilon } => composite::rms_norm(inputs, *axis, epsilon.0, result),
+        Op::Gelu { tanh } => operands(inputs).and_then(|[x]| composite::gelu(x, *tanh, result)),
+        Op::Silu => operands(inputs).and_then(|[x]| composite::silu(x, result)),
+        Op::Attention { scale, causal } => composite::attention(inputs, scale.0, *causal, result),
         _ => Err(wrong_place(op)),
     }
 }
