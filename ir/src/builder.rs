@@ -5,6 +5,7 @@ use crate::{
     BinaryOp, CompareOp, Constant, Constants, DType, Dim, Graph, NodeId, Op, ReduceOp, Shape, Tensor,
     TensorType, UnaryOp, ValueId,
 };
+use cranelift_entity::SecondaryMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -15,17 +16,25 @@ pub struct GraphBuilder<'m> {
     constants: &'m mut Constants,
     graph: Graph,
     origin: Option<Arc<str>>,
+    /// What stands for a value in nodes added from now on; a patch's replacements so far.
+    replacements: SecondaryMap<ValueId, Option<ValueId>>,
 }
 
 impl<'m> GraphBuilder<'m> {
     /// An empty graph over a module's constants.
     pub fn new(constants: &'m mut Constants) -> GraphBuilder<'m> {
-        GraphBuilder { constants, graph: Graph::new(), origin: None }
+        GraphBuilder::over(Graph::new(), constants)
+    }
+
+    /// A builder that adds to `graph`. [`Patch`](crate::patch::Patch) is the way to change what is there.
+    pub fn over(graph: Graph, constants: &'m mut Constants) -> GraphBuilder<'m> {
+        GraphBuilder { constants, graph, origin: None, replacements: SecondaryMap::new() }
     }
 
     /// A builder for a region of a node that this builder will add.
     pub fn region(&mut self) -> GraphBuilder<'_> {
-        GraphBuilder { constants: self.constants, graph: Graph::new(), origin: self.origin.clone() }
+        let origin = self.origin.clone();
+        GraphBuilder { origin, ..GraphBuilder::new(self.constants) }
     }
 
     /// The model's node that the next nodes come from.
@@ -71,10 +80,28 @@ impl<'m> GraphBuilder<'m> {
 
     /// The tensor of a value that is a constant.
     pub fn constant_value(&self, value: ValueId) -> Option<&Tensor> {
-        match self.graph.node(self.graph.defining_node(value)?).op {
+        match self.graph.node(self.graph.defining_node(self.current(value))?).op {
             Op::Constant { id } => Some(&self.constants[id].tensor),
             _ => None,
         }
+    }
+
+    /// What stands for `value` in the nodes that are added next: the value itself, unless a patch has replaced it.
+    pub fn current(&self, mut value: ValueId) -> ValueId {
+        while let Some(new) = self.replacements[value] {
+            value = new;
+        }
+        value
+    }
+
+    /// Lets `new` stand for `old` from now on. Only patches call it, after their checks.
+    pub(crate) fn set_current(&mut self, old: ValueId, new: ValueId) {
+        self.replacements[old] = Some(new);
+    }
+
+    /// The graph, for patches.
+    pub(crate) fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
     }
 
     /// Adds a parameter.
@@ -84,7 +111,37 @@ impl<'m> GraphBuilder<'m> {
 
     /// Adds a node with regions.
     pub fn node(&mut self, op: Op, operands: &[ValueId], regions: Vec<Graph>) -> Result<NodeId, InferError> {
-        self.graph.add_node(self.constants, op, operands, regions, self.origin.clone())
+        let operands: SmallVec<[ValueId; 4]> = operands.iter().map(|value| self.current(*value)).collect();
+        self.graph.add_node(self.constants, op, &operands, regions, self.origin.clone())
+    }
+
+    /// Adds the nodes that the results of `body` depend on, with `arguments` in the place of its parameters, and gives the values of its
+    /// results. The arguments may have other types than the parameters where all ops accept them.
+    pub fn inline(&mut self, body: &Graph, arguments: &[ValueId]) -> Result<Vec<ValueId>, InferError> {
+        if body.params().len() != arguments.len() {
+            let reason = format!("takes {} arguments, not {}", body.params().len(), arguments.len());
+            return Err(InferError { op: "inline", reason });
+        }
+        let mut map: SecondaryMap<ValueId, Option<ValueId>> = SecondaryMap::new();
+        for (param, argument) in body.params().iter().zip(arguments) {
+            map[*param] = Some(*argument);
+        }
+        let outer_origin = self.origin.clone();
+        for id in body.order() {
+            let node = body.node(id);
+            let operands: SmallVec<[ValueId; 4]> =
+                node.operands.iter().filter_map(|value| map[*value]).collect();
+            self.origin = node.origin.clone().or_else(|| outer_origin.clone());
+            let added = self.node(node.op.clone(), &operands, node.regions.clone());
+            self.origin = outer_origin.clone();
+            for (old, new) in node.results.iter().zip(self.graph.node(added?).results.clone()) {
+                map[*old] = Some(new);
+                if let Some(name) = &body.value(*old).name {
+                    self.graph.set_name(new, name);
+                }
+            }
+        }
+        Ok(body.results().iter().filter_map(|value| map[*value]).collect())
     }
 
     /// Adds a node without regions and gives its results.

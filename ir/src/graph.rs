@@ -111,7 +111,7 @@ impl Graph {
         &self.nodes[node]
     }
 
-    /// A node's regions for passes that descend; the patch that replaces a region re-checks the node's types.
+    /// A node's regions. Only patches change them, and check that their types stay.
     pub(crate) fn regions_mut(&mut self, node: NodeId) -> &mut Vec<Graph> {
         &mut self.nodes[node].regions
     }
@@ -150,12 +150,12 @@ impl Graph {
     }
 
     /// All nodes, dead ones included, in the order of their ids.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeId, &Node)> {
         self.nodes.iter()
     }
 
     /// All values, dead ones included, in the order of their ids.
-    pub fn values(&self) -> impl Iterator<Item = (ValueId, &Value)> {
+    pub fn values(&self) -> impl ExactSizeIterator<Item = (ValueId, &Value)> {
         self.values.iter()
     }
 
@@ -204,17 +204,16 @@ impl Graph {
         uses
     }
 
-    /// Lets every use of `old`, results included, use `new`. Only patches call it, after the type check.
-    pub(crate) fn replace_uses(&mut self, replacements: &SecondaryMap<ValueId, Option<ValueId>>) {
-        let replaced = |value: &mut ValueId| {
-            while let Some(new) = replacements[*value] {
-                *value = new;
-            }
-        };
-        for node in self.nodes.values_mut() {
-            node.operands.iter_mut().for_each(replaced);
+    /// The operands of a node. Only patches change them, after the type check.
+    pub(crate) fn operands_mut(&mut self, node: NodeId) -> &mut [ValueId] {
+        &mut self.nodes[node].operands
+    }
+
+    /// Gives the name of `old` to `new`, if `old` has one and `new` has none.
+    pub(crate) fn move_name(&mut self, old: ValueId, new: ValueId) {
+        if self.values[new].name.is_none() {
+            self.values[new].name = self.values[old].name.take();
         }
-        self.results.iter_mut().for_each(replaced);
     }
 
     /// Drops dead nodes and renumbers nodes and values in [`Graph::order`], in regions too.

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 mod builder;
 pub mod decompose;
 mod dim;
@@ -21,6 +22,7 @@ pub mod infer;
 pub mod interp;
 mod module;
 mod op;
+pub mod patch;
 mod tensor;
 pub mod text;
 

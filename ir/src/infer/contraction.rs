@@ -232,7 +232,8 @@ mod tests {
         bad(conv(), &[&bools([2, 4, 9, 7]), &bools([8, 4, 3, 2])], "must be numbers");
         bad(conv(), &[&x], "takes 2 operands");
 
-        let change = |change: &dyn Fn(&mut ConvDimensions, &mut Vec<i64>, &mut Vec<Dim>)| {
+        type Change<'a> = &'a dyn Fn(&mut ConvDimensions, &mut Vec<i64>, &mut Vec<Dim>);
+        let change = |change: Change| {
             let mut op = conv();
             let Op::Conv { dimensions, stride, padding_low, .. } = &mut op else { unreachable!() };
             change(dimensions, stride, padding_low);

@@ -133,7 +133,7 @@ mod tests {
     fn branches_agree() {
         let (c, x, y) = (bools([]), f32s([2]), i64s([3]));
         let (first, second) = (region(&[&x, &y], &[0]), region(&[&x, &y], &[1]));
-        good_all(Op::If, &[&c, &x, &y], &[first.clone(), first.clone()], &[x.clone()]);
+        good_all(Op::If, &[&c, &x, &y], &[first.clone(), first.clone()], std::slice::from_ref(&x));
         bad_all(Op::If, &[&c, &x, &y], &[first.clone(), second], "number 0 is i64[3], not f32[2]");
         bad_all(
             Op::If,

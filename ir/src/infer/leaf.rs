@@ -42,7 +42,7 @@ mod tests {
         let id = constants.push(Constant { name: "w".into(), tensor: Tensor::from_i64s(&[1, 2, 3]) });
         let types = crate::infer::infer(&constants, &Op::Constant { id }, &[], &[]).unwrap();
         assert_eq!(types.as_slice(), [i64s([3])]);
-        bad(Op::Constant { id: ConstantId::from_u32(0) }, &[], "no constant @const0");
+        bad(Op::Constant { id: ConstantId::from_u32(0) }, &[], "no constant @0");
         let error = crate::infer::infer(&constants, &Op::Constant { id }, &[&f32s([1])], &[]).unwrap_err();
         assert_eq!(error.to_string(), "`constant`: takes 0 operands, not 1");
     }
