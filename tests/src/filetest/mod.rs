@@ -16,7 +16,7 @@
 //! In the text of a check, `{{}}` stands for any characters. The environment variable `GRAVEN_BLESS=1` rewrites exact expectations in place, and
 //! writes those that are missing.
 //!
-//! * [`file`]: reads a file's header and directives
+//! * [`mod@file`]: reads a file's header and directives
 //! * [`commands`]: the table of commands
 //! * [`check`]: compares an output with the directives
 //! * [`notes`]: compares errors with their annotations
