@@ -1,6 +1,6 @@
 //! The interpreter against results computed elsewhere.
 //!
-//! `reference/make.py` writes the cases with numpy, scipy, mpmath and torch: one file per family in `reference/data`, one case per line.
+//! `reference/make.py` writes the cases with numpy, mpmath and torch: one file per family in `reference/data`, one case per line.
 
 use graven_ir::interp::{EvalError, evaluate, evaluate_op};
 use graven_ir::{Attribute, DType, Dim, Op, Tensor, text};

@@ -1,4 +1,4 @@
-"""Writes the expected results of the interpreter's tests: `python make.py [family…]`, with numpy, scipy, mpmath and torch installed."""
+"""Writes the expected results of the interpreter's tests: `python make.py [family…]`, with numpy, mpmath and torch installed."""
 
 import sys
 
