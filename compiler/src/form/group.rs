@@ -92,7 +92,7 @@ pub fn node_flops(graph: &Graph, id: NodeId) -> u64 {
 
 /// The group's only node that fits `is_main`, if all results are its result or elementwise functions of it and of other values at the same index,
 /// and nothing else in the group computes.
-pub fn epilogue_of<'g>(graph: &'g Graph, is_main: impl Fn(&Node) -> bool) -> Option<&'g Node> {
+pub fn epilogue_of(graph: &Graph, is_main: impl Fn(&Node) -> bool) -> Option<&Node> {
     let order = graph.order();
     let mut mains = order.iter().map(|id| graph.node(*id)).filter(|node| is_main(node));
     let (main, None) = (mains.next()?, mains.next()) else { return None };

@@ -11,10 +11,13 @@ use smallvec::SmallVec;
 /// Constants above this size are compared by identity of their memory only.
 const COMPARED_BYTES: usize = 1 << 16;
 
+/// An op on its operands.
+type Expression = (Op, SmallVec<[ValueId; 3]>);
+
 /// The graph without repeated nodes.
 pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
     let canonical = equal_constants(constants);
-    let mut known: FxHashMap<(Op, SmallVec<[ValueId; 3]>), SmallVec<[ValueId; 1]>> = FxHashMap::default();
+    let mut known: FxHashMap<Expression, SmallVec<[ValueId; 1]>> = FxHashMap::default();
     // A region sees only its own values: nodes in it are not shared with the outside.
     let has_regions = graph.nodes().any(|(_, node)| !node.regions.is_empty());
     rewrite(constants, graph, &mut |builder, node, operands| {

@@ -5,8 +5,8 @@
 //! With a [`Lane`] the index depends on the lane symbol and a vector is computed; what does not depend on it is computed once and splat.
 //!
 //! * [`elementwise`]: functions of elements
-//! * [`movement`]: index maps
-//! * [`indexing`]: gathers
+//! * [`movement`]: movement ops as index maps
+//! * [`indexing`]: gathers by data
 //! * [`accumulate`]: reductions, windows, contractions as loops
 
 mod accumulate;
@@ -32,7 +32,7 @@ pub enum Source {
     #[default]
     Node,
     /// It lies in memory.
-    Memory(View),
+    Memory(Box<View>),
     /// It is in a register, for the index that is being evaluated.
     Register(Val),
     /// It is in a register for this index; elsewhere its node computes it.
@@ -81,6 +81,18 @@ impl<'a> Evaluator<'a> {
     /// Where a value comes from.
     pub fn source(&self, value: ValueId) -> &Source {
         &self.sources[value]
+    }
+
+    /// Where in memory the element of a value at `index` lies, if only index maps stand between.
+    pub fn in_memory(&self, value: ValueId, index: &[Dim]) -> Option<(View, Dim)> {
+        if let Source::Memory(view) = &self.sources[value] {
+            return Some((View::clone(view), view.address(index)));
+        }
+        let Source::Node = self.sources[value] else { return None };
+        let node = self.graph.node(self.graph.defining_node(value)?);
+        let operand = *node.operands.first()?;
+        let (from, to) = (&self.graph.ty(operand).shape, &self.graph.ty(value).shape);
+        self.in_memory(operand, &movement::map_index(&node.op, from, to, index)?)
     }
 
     /// Runs `body` in a block of its own: values that it computes are not used after it.

@@ -3,11 +3,11 @@
 //! * [`pointwise`]: one result element after the other, the form that every op without another one takes
 //! * [`contraction`]: what matrix products and convolutions share
 //! * [`dot`]: matrix products
-//! * [`conv`]: convolutions
+//! * [`conv`]: direct convolutions
 //! * [`reduction`]: softmax, norms
 //! * [`sequential`]: running reductions, scatters
-//! * [`sort`]: sorting
-//! * [`fill`]: zeros
+//! * [`sort`]: sorting of lines
+//! * [`fill`]: zeros for a buffer
 
 mod contraction;
 pub mod conv;
@@ -110,7 +110,7 @@ impl<'a> Draft<'a> {
         };
         for (n, param) in group.graph.params().iter().enumerate().filter(|(n, _)| !unread.contains(n)) {
             let view = draft.argument(group, Argument::Operand(n), &context.operands[n]);
-            draft.evaluator.bind(*param, Source::Memory(view));
+            draft.evaluator.bind(*param, Source::Memory(Box::new(view)));
         }
         draft
     }

@@ -53,9 +53,6 @@ impl Columns {
 
     fn contiguous(draft: &Draft, context: &Context, problem: &Problem) -> bool {
         let lanes = context.target.lanes(problem.dtype.bytes());
-        let crate::form::element::Source::Memory(view) = draft.evaluator.source(problem.rhs) else {
-            return false;
-        };
         if !problem.columns.modulo(&Dim::from(i64::from(lanes))).is(0) {
             return false;
         }
@@ -65,8 +62,8 @@ impl Columns {
         let column = Dim::from(base) * i64::from(lanes) + Dim::from(&lane.symbol);
         let k = Dim::from(graven_ir::Symbol::new("k", 0, problem.depth.upper().max(1) - 1));
         let batch = problem.batch.iter().map(|_| Dim::ZERO).collect::<Vec<_>>();
-        let address = view.address(&problem.rhs_index(&batch, &column, &k));
-        lane.split(&address).is_some_and(|(_, stride)| stride == 1)
+        let place = draft.evaluator.in_memory(problem.rhs, &problem.rhs_index(&batch, &column, &k));
+        place.and_then(|(_, address)| lane.split(&address)).is_some_and(|(_, stride)| stride == 1)
     }
 
     /// Fills the scratch panel of `valid` columns from `first` on.

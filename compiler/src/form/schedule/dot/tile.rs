@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::problem::Problem;
 use crate::form::FormError;
-use crate::form::element::{Source, multiply_add};
+use crate::form::element::multiply_add;
 use crate::form::schedule::{Draft, contraction};
 use crate::form::view::View;
 use crate::kernel::{Spread, Type, Val};
@@ -192,12 +192,9 @@ impl Emission<'_, '_> {
         for r in 0..rows {
             let index = self.problem.lhs_index(batch, &(row + r), k);
             let Draft { builder: b, evaluator, .. } = &mut *self.draft;
-            let factor = match evaluator.source(self.problem.lhs) {
-                Source::Memory(view) => {
-                    let element = view.address(&index);
-                    b.load(view.buffer, &element, ty, Spread::Broadcast, None)
-                }
-                _ => {
+            let factor = match evaluator.in_memory(self.problem.lhs, &index) {
+                Some((view, element)) => b.load(view.buffer, &element, ty, Spread::Broadcast, None),
+                None => {
                     let scalar = evaluator.scope(|e| e.value(b, self.problem.lhs, &index))?;
                     b.splat(scalar, self.tile.lanes)
                 }
