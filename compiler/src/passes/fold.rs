@@ -5,12 +5,15 @@
 
 use super::PassError;
 use super::rewrite::rewrite;
-use graven_ir::interp::evaluate_op;
+use graven_ir::interp::{Interpreter, Limits, SymbolValues};
 use graven_ir::{Category, Constants, Graph, GraphBuilder, Node, Op, Tensor, ValueId};
 use smallvec::SmallVec;
 
 /// The largest number of elements of an operand or result that is folded.
 pub const FOLDED_ELEMENTS: i64 = 64 * 1024;
+
+/// The most steps of the interpreter that folding one node takes.
+const FOLDED_STEPS: u64 = 1 << 24;
 
 /// The graph with nodes of constant operands evaluated.
 pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
@@ -44,7 +47,7 @@ fn fold(
         return Ok(None);
     }
     // A data error, such as an index out of range, is left for the run to report.
-    let Ok(values) = evaluate_op(&node.op, &tensors) else { return Ok(None) };
+    let Some(values) = evaluate(&node.op, &tensors) else { return Ok(None) };
     if values.iter().any(|tensor| tensor.len() as i64 > FOLDED_ELEMENTS) {
         return Ok(None);
     }
@@ -53,6 +56,13 @@ fn fold(
         results.push(builder.constant(value)?);
     }
     Ok(Some(results))
+}
+
+/// The results, unless they are large, take long or are an error.
+fn evaluate(op: &Op, operands: &[Tensor]) -> Option<Vec<Tensor>> {
+    let limits = Limits { elements: 4 * FOLDED_ELEMENTS as u64, steps: FOLDED_STEPS };
+    let none = Constants::new();
+    Interpreter::new(&none).with_limits(limits).op(op, operands, &[], &SymbolValues::new()).ok()
 }
 
 /// The tensor of a constant, or of a small broadcast or counter of constants, which stay unfolded for the sake of the kernels.
@@ -68,5 +78,5 @@ fn known(builder: &GraphBuilder, value: ValueId) -> Option<Tensor> {
     }
     let operands: Option<Vec<Tensor>> =
         node.operands.iter().map(|operand| known(builder, *operand)).collect();
-    evaluate_op(&node.op, &operands?).ok()?.into_iter().next()
+    evaluate(&node.op, &operands?)?.into_iter().next()
 }

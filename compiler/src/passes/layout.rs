@@ -231,7 +231,13 @@ impl Pass<'_> {
     fn keeps_channels(&self, node: &Node) -> bool {
         match (&node.op, node.regions.first()) {
             (Op::Fuse { .. }, Some(region)) => {
-                region.order().iter().all(|id| self.op_keeps_channels(region, region.node(*id)))
+                let shape = |value: ValueId| &region.ty(value).shape;
+                // Reductions whose results are spread again have a schedule for row-major operands only.
+                let spreads = |node: &Node| {
+                    matches!(node.op, Op::Reduce { .. }) && shape(node.results[0]) != shape(region.results()[0])
+                };
+                let keeps = |node: &Node| self.op_keeps_channels(region, node) && !spreads(node);
+                region.order().iter().all(|id| keeps(region.node(*id)))
             }
             _ => self.op_keeps_channels(self.graph, node),
         }

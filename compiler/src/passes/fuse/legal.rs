@@ -2,6 +2,10 @@
 
 use graven_ir::{Category, FusionKind, Graph, NodeId, Op, Shape, Uses, ValueId};
 
+fn role_of(graph: &Graph, id: NodeId) -> Role {
+    role(&graph.node(id).op)
+}
+
 /// What a node does within a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -109,6 +113,11 @@ impl Group {
         let value = node.results[0];
         let readers = readers(graph, value, uses);
         if !readers.iter().all(|(user, place)| self.may_compute_for(graph, role, *user, *place, value)) {
+            return false;
+        }
+        // Several index maps would each compute their elements anew.
+        let moved = readers.iter().filter(|(user, _)| role_of(graph, *user) == Role::Movement).count();
+        if role != Role::Movement && moved > 1 {
             return false;
         }
         match role {
