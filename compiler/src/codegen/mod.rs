@@ -1,13 +1,17 @@
 //! Machine code from kernels and programs.
 //!
 //! * [`abi`]: how kernels are called
+//! * [`copy`]: the kernel that copies bytes
+//! * [`program`]: the kernels of a program
 //! * [`cranelift`]: kernels of 128-bit vectors on every target, and every entry function
 //!
 //! A backend turns one kernel into position-independent bytes that refer to nothing outside themselves, so that kernels can be
 //! compiled in any order, on any number of threads, and put into executable memory or an object alike.
 
 pub mod abi;
+pub mod copy;
 pub mod cranelift;
+pub mod program;
 
 use crate::kernel::Kernel;
 

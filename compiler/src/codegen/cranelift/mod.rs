@@ -7,6 +7,7 @@
 //! * `memory`: loads and stores, any spread and mask
 //! * `constant`, `arithmetic`, `division`, `rounding`, `lanes`, `shuffle`, `mask`: operations
 //! * `convert`, `half`: conversions by value
+//! * [`entry`]: the functions by which a model is called
 //!
 //! Cranelift has vectors of 128 bits. A wider value is held in several of them and a narrower one in part of one, and where a target has no vectors
 //! each lane is a scalar. So this backend takes any kernel, not only those that are scheduled for its width.
@@ -21,6 +22,7 @@ mod constant;
 mod control;
 mod convert;
 mod division;
+pub mod entry;
 mod function;
 mod half;
 pub(crate) mod isa;

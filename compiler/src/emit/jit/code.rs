@@ -1,6 +1,8 @@
 //! Executable memory that is freed on drop.
 
+use crate::codegen::cranelift::entry::EntryError;
 use crate::codegen::{CodegenError, MachineCode};
+use crate::emit::weights::WeightsError;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, ModuleError};
@@ -19,6 +21,15 @@ pub enum JitError {
         /// Its features.
         features: String,
     },
+    /// No entry functions.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// No weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The system gives no memory for the weights.
+    #[error("{0}")]
+    Memory(String),
     /// The system gives no memory, or our bug.
     #[error("executable memory: {0}")]
     Module(#[from] Box<ModuleError>),
@@ -56,7 +67,7 @@ impl Code {
         &mut self,
         signature: &cranelift_codegen::ir::Signature,
         code: &MachineCode,
-    ) -> Result<FuncId, ModuleError> {
+    ) -> Result<FuncId, JitError> {
         let module = self.module();
         let id = module.declare_anonymous_function(signature)?;
         module.define_function_bytes(id, code.alignment.into(), &code.bytes, &[])?;
@@ -64,8 +75,8 @@ impl Code {
     }
 
     /// Makes the code executable; functions have their addresses from now on.
-    pub fn finish(&mut self) -> Result<(), ModuleError> {
-        self.module().finalize_definitions()
+    pub fn finish(&mut self) -> Result<(), JitError> {
+        Ok(self.module().finalize_definitions()?)
     }
 
     /// The address of a function.

@@ -1,7 +1,7 @@
 //! Runs kernels on bytes.
 
 use crate::emit::jit::JitKernel;
-use crate::kernel::{Kernel, Type};
+use crate::kernel::Kernel;
 use crate::target::Target;
 use graven_ir::{DType, element};
 
@@ -159,9 +159,4 @@ pub fn assert_elements(dtype: DType, actual: &[u8], expected: &[u8], what: &str)
             element::decode_float(dtype, expected)
         );
     }
-}
-
-/// `f32x4` of a dtype.
-pub fn vector(dtype: DType, lanes: u16) -> Type {
-    Type::vector(dtype, lanes)
 }

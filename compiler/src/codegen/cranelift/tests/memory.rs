@@ -78,16 +78,13 @@ impl Case {
             "backwards" => Spread::Strided(-2),
             "broadcast" => Spread::Broadcast,
             _ => Spread::Gathered(match index_type.dtype() {
-                Some(DType::I64) => {
-                    let wide = builder.load(
-                        indices,
-                        &Dim::ZERO,
-                        Type::vector(DType::I64, self.lanes),
-                        Spread::Contiguous,
-                        None,
-                    );
-                    wide
-                }
+                Some(DType::I64) => builder.load(
+                    indices,
+                    &Dim::ZERO,
+                    Type::vector(DType::I64, self.lanes),
+                    Spread::Contiguous,
+                    None,
+                ),
                 _ => {
                     let wide = builder.load(
                         indices,

@@ -67,7 +67,8 @@ fn elementwise(b: &mut KernelBuilder, values: &mut Vec<Val>, (x, y): (Val, Val),
             Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight | Binary::Rem
         );
         let division = matches!(op, Binary::Div | Binary::Rem) && !dtype.is_float() && lanes > 1;
-        if !(bits && dtype.is_float()) && !division {
+        let excluded = division || (bits && dtype.is_float());
+        if !excluded {
             values.push(b.binary(*op, x, y));
         }
     }

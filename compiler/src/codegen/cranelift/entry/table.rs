@@ -1,0 +1,200 @@
+//! The launches of a program as a table of 32-bit words.
+//!
+//! A record per launch:
+//!
+//! | words | content |
+//! |---|---|
+//! | 1 | number of the kernel |
+//! | 1 | number of buffers, and 2¹⁶ times the number of extents |
+//! | 1 | the most tasks that the launch can be split into; 1 where a split isn't worth it |
+//! | one per buffer | where it is: the kind of place ([`WEIGHTS`] …) in the low two bits; above, the offset in units of 64 bytes or the number of the pointer |
+//! | one per extent | its number among the distinct extents, which are computed when the run begins |
+
+use super::EntryError;
+use crate::codegen::copy;
+use crate::kernel::{Kernel, KernelOp, Number, Stmt, Val};
+use crate::program::{Cost, KernelId, Launch, Place, Program, SlotId, Step};
+use graven_ir::Dim;
+use rustc_hash::FxHashMap;
+use target_lexicon::Endianness;
+
+/// The place is `offset` bytes into the weights.
+pub const WEIGHTS: u32 = 0;
+/// The place is `offset` bytes into the arena.
+pub const ARENA: u32 = 1;
+/// The place is what the n-th pointer of `io` leads to.
+pub const IO: u32 = 2;
+/// The place is what the n-th pointer of `state` leads to.
+pub const STATE: u32 = 3;
+
+/// Bytes of a record before the buffers.
+pub const RECORD_HEADER: i32 = 12;
+
+/// Tasks per worker: enough for those who finish first to take over from others, few enough for each to be worth its start.
+pub const TASKS_PER_WORKER: i64 = 4;
+
+/// A launch that takes less than this on one worker isn't split, in nanoseconds. Handing tasks to waiting workers and collecting them takes one to two microseconds.
+const SPLIT_FROM: u64 = 5_000;
+
+/// The launches of a program.
+#[derive(Clone, Debug, Default)]
+pub struct StepTable {
+    words: Vec<u32>,
+    /// The distinct extents that kernels take, over the program's symbols.
+    pub extents: Vec<Dim>,
+    /// The most argument words of a kernel.
+    pub argument_words: usize,
+    /// Number of kernels, the one that copies included.
+    pub kernels: usize,
+    /// Whether there are steps that copy; their kernel comes after those of the program.
+    pub copies: bool,
+    numbers: FxHashMap<Dim, u32>,
+}
+
+impl StepTable {
+    /// The table of a program with code for `kernels` kernels.
+    ///
+    /// # Errors
+    /// [`EntryError::TooLarge`] beyond 64 GiB of weights or arena, or 2¹⁶ arguments of a kernel; [`EntryError::Codegen`] for a program that doesn't
+    /// fit its own kernels.
+    pub fn new(program: &Program, kernels: usize) -> Result<StepTable, EntryError> {
+        let copies = needs_copy(program);
+        let mut table = StepTable { kernels, copies, ..StepTable::default() };
+        if kernels != program.kernels.len() + usize::from(copies) {
+            return Err(bug("the number of kernels and of their codes differ"));
+        }
+        for step in &program.steps {
+            match step {
+                Step::Launch(launch) => table.launch(program, launch)?,
+                Step::Copy { from, to } => table.copy(program, *from, *to)?,
+            }
+        }
+        Ok(table)
+    }
+
+    /// Length in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.words.len() * 4
+    }
+
+    /// The table in memory.
+    pub fn bytes(&self, endianness: Result<Endianness, ()>) -> Vec<u8> {
+        let big = endianness == Ok(Endianness::Big);
+        self.words.iter().flat_map(|word| if big { word.to_be_bytes() } else { word.to_le_bytes() }).collect()
+    }
+
+    fn launch(&mut self, program: &Program, launch: &Launch) -> Result<(), EntryError> {
+        let kernel = program
+            .kernels
+            .get(launch.kernel)
+            .ok_or_else(|| bug(format!("there is no {}", launch.kernel)))?;
+        let arguments = kernel.arguments().count();
+        if arguments != launch.arguments.len() || kernel.extents.len() != launch.extents.len() {
+            return Err(bug(format!("a launch of `{}` has other arguments than the kernel", kernel.name)));
+        }
+        let tasks = most_tasks(kernel, launch);
+        self.record(program, kernel_number(launch.kernel), tasks, &launch.arguments, &launch.extents)
+    }
+
+    fn copy(&mut self, program: &Program, from: SlotId, to: SlotId) -> Result<(), EntryError> {
+        let slot = program.slots.get(from).ok_or_else(|| bug(format!("there is no {from}")))?;
+        let bytes = &slot.elements * slot.dtype.bytes() as i64;
+        let cost = Cost { flops: 0, bytes: slot.upper_bytes().saturating_mul(2) };
+        let tasks = if worth_a_split(&cost) { u32::MAX } else { 1 };
+        let arguments = [from, from, to, to];
+        self.record(program, program.kernels.len() as u32, tasks, &arguments, &[copy::blocks(&bytes), bytes])
+    }
+
+    fn record(
+        &mut self,
+        program: &Program,
+        kernel: u32,
+        tasks: u32,
+        arguments: &[SlotId],
+        extents: &[Dim],
+    ) -> Result<(), EntryError> {
+        let (Ok(buffers), Ok(count)) = (u16::try_from(arguments.len()), u16::try_from(extents.len())) else {
+            return Err(EntryError::TooLarge("a kernel has more than 65535 arguments".into()));
+        };
+        self.argument_words = self.argument_words.max(arguments.len() + extents.len() + 4);
+        self.words.extend([kernel, u32::from(buffers) | u32::from(count) << 16, tasks]);
+        for argument in arguments {
+            let place = place_word(program, *argument)?;
+            self.words.push(place);
+        }
+        for extent in extents {
+            let number = self.extent_number(extent);
+            self.words.push(number);
+        }
+        Ok(())
+    }
+
+    fn extent_number(&mut self, extent: &Dim) -> u32 {
+        if let Some(number) = self.numbers.get(extent) {
+            return *number;
+        }
+        let number = self.extents.len() as u32;
+        self.extents.push(extent.clone());
+        self.numbers.insert(extent.clone(), number);
+        number
+    }
+}
+
+/// Whether a program has steps that copy, which take a kernel of their own.
+pub fn needs_copy(program: &Program) -> bool {
+    program.steps.iter().any(|step| matches!(step, Step::Copy { .. }))
+}
+
+fn kernel_number(kernel: KernelId) -> u32 {
+    kernel.as_u32()
+}
+
+fn place_word(program: &Program, slot: SlotId) -> Result<u32, EntryError> {
+    let slot = program.slots.get(slot).ok_or_else(|| bug(format!("there is no {slot}")))?;
+    let (kind, value) = match slot.place {
+        Place::Input(n) => (IO, u64::from(n)),
+        Place::Output(n) => (IO, program.inputs.len() as u64 + u64::from(n)),
+        Place::State(n) => (STATE, u64::from(n)),
+        Place::Weights { offset } => (WEIGHTS, whole_units(offset)?),
+        Place::Arena { offset } => (ARENA, whole_units(offset)?),
+    };
+    match u32::try_from(value).ok().filter(|value| *value < 1 << 30) {
+        Some(value) => Ok(value << 2 | kind),
+        None => Err(EntryError::TooLarge("the model takes more than 64 GiB of memory".into())),
+    }
+}
+
+fn whole_units(offset: u64) -> Result<u64, EntryError> {
+    match offset % 64 {
+        0 => Ok(offset / 64),
+        _ => Err(bug(format!("a buffer at offset {offset}, which is no multiple of 64"))),
+    }
+}
+
+/// The most tasks that a launch is split into.
+fn most_tasks(kernel: &Kernel, launch: &Launch) -> u32 {
+    let Some(nest) = kernel.parallel_loop().filter(|_| worth_a_split(&launch.cost)) else { return 1 };
+    let bounds = (constant(kernel, nest.lower), constant(kernel, nest.upper));
+    let (Some(lower), Some(upper)) = bounds else { return u32::MAX };
+    let trips = upper.saturating_sub(lower).max(0) as u64;
+    u32::try_from(trips.div_ceil(nest.step.max(1) as u64)).unwrap_or(u32::MAX).max(1)
+}
+
+/// By a guess at the time on one worker: 20 operations and 10 bytes in a nanosecond.
+fn worth_a_split(cost: &Cost) -> bool {
+    cost.flops / 20 + cost.bytes / 10 >= SPLIT_FROM
+}
+
+/// The value of an index that is a constant of the kernel's outermost block.
+fn constant(kernel: &Kernel, value: Val) -> Option<i64> {
+    kernel.body.stmts.iter().find_map(|stmt| match stmt {
+        Stmt::Op { result, op: KernelOp::Constant(Number::Int(number)), .. } if *result == value => {
+            Some(*number)
+        }
+        _ => None,
+    })
+}
+
+fn bug(what: impl Into<String>) -> EntryError {
+    crate::codegen::CodegenError::Bug { kernel: "run".into(), what: what.into() }.into()
+}

@@ -1,0 +1,362 @@
+//! The weights blob: the constants of a program, rearranged, as they lie in memory.
+//!
+//! Parts are made one at a time, from tensors that may be parts of a memory-mapped file, so that no more than the blob itself is in memory. What lies between
+//! parts is zero.
+
+use crate::program::{Packing, PackingLimit, Program, WeightsPart, WeightsSource};
+use std::io::{self, Write};
+use target_lexicon::Endianness;
+
+/// Why there is no blob.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// A part that doesn't fit the blob or its tensor: our bug.
+    #[error("packing of the weights: {0}; this is a bug in the compiler")]
+    Bug(String),
+    /// The blob can't be written.
+    #[error("writing the weights: {0}")]
+    Io(#[from] io::Error),
+}
+
+fn bug<T>(what: impl Into<String>) -> Result<T, WeightsError> {
+    Err(WeightsError::Bug(what.into()))
+}
+
+/// The parts in the order of their offsets, which must not overlap or go beyond the blob.
+fn ordered(program: &Program) -> Result<Vec<(u64, usize, &WeightsPart)>, WeightsError> {
+    let mut parts = Vec::with_capacity(program.weights.len());
+    for part in &program.weights {
+        parts.push((part.offset, part_bytes(&part.source)?, part));
+    }
+    parts.sort_by_key(|(offset, ..)| *offset);
+    let mut end = 0;
+    for (offset, bytes, _) in &parts {
+        if *offset < end {
+            return bug(format!("two parts at offset {offset}"));
+        }
+        end = offset.saturating_add(*bytes as u64);
+    }
+    match end <= program.weights_bytes {
+        true => Ok(parts),
+        false => bug(format!("parts up to {end}, but only {} bytes", program.weights_bytes)),
+    }
+}
+
+/// Writes the blob into memory of its size that is zero.
+///
+/// # Errors
+/// [`WeightsError::Bug`] for parts that don't fit.
+pub fn fill(program: &Program, blob: &mut [u8], endianness: Endianness) -> Result<(), WeightsError> {
+    for (offset, bytes, part) in ordered(program)? {
+        let place = usize::try_from(offset).ok().and_then(|offset| blob.get_mut(offset..)?.get_mut(..bytes));
+        let Some(place) = place else { return bug("a blob that is too short") };
+        write_part(&part.source, place, endianness)?;
+    }
+    Ok(())
+}
+
+/// Writes the blob to a stream.
+///
+/// # Errors
+/// [`WeightsError::Io`] if the stream fails, [`WeightsError::Bug`] for parts that don't fit.
+pub fn stream(
+    program: &Program,
+    output: &mut impl Write,
+    endianness: Endianness,
+) -> Result<(), WeightsError> {
+    let mut end = 0;
+    let mut buffer = Vec::new();
+    for (offset, bytes, part) in ordered(program)? {
+        zeros(output, offset - end)?;
+        end = offset + bytes as u64;
+        if let (WeightsSource::Plain(tensor), Endianness::Little) = (&part.source, endianness) {
+            output.write_all(tensor.data())?;
+            continue;
+        }
+        buffer.clear();
+        buffer.resize(bytes, 0);
+        write_part(&part.source, &mut buffer, endianness)?;
+        output.write_all(&buffer)?;
+    }
+    Ok(zeros(output, program.weights_bytes - end)?)
+}
+
+fn zeros(output: &mut impl Write, count: u64) -> io::Result<()> {
+    io::copy(&mut io::Read::take(io::repeat(0), count), output).map(drop)
+}
+
+/// Size of a part in bytes.
+fn part_bytes(source: &WeightsSource) -> Result<usize, WeightsError> {
+    match source {
+        WeightsSource::Plain(tensor) => Ok(tensor.data().len()),
+        WeightsSource::Packed { tensor, packing } => {
+            let elements = packing.extents.iter().try_fold(1usize, |all, extent| all.checked_mul(*extent));
+            match elements.and_then(|elements| elements.checked_mul(tensor.dtype().bytes())) {
+                Some(bytes) => Ok(bytes),
+                None => bug("a part beyond all memory"),
+            }
+        }
+    }
+}
+
+fn write_part(source: &WeightsSource, place: &mut [u8], endianness: Endianness) -> Result<(), WeightsError> {
+    let (WeightsSource::Plain(tensor) | WeightsSource::Packed { tensor, .. }) = source;
+    let bytes = tensor.dtype().bytes();
+    match source {
+        WeightsSource::Plain(tensor) => place.copy_from_slice(tensor.data()),
+        WeightsSource::Packed { packing, .. } => match bytes {
+            1 => pack::<1>(tensor.data(), packing, place)?,
+            2 => pack::<2>(tensor.data(), packing, place)?,
+            4 => pack::<4>(tensor.data(), packing, place)?,
+            _ => pack::<8>(tensor.data(), packing, place)?,
+        },
+    }
+    if endianness == Endianness::Big {
+        place.chunks_exact_mut(bytes).for_each(<[u8]>::reverse);
+    }
+    Ok(())
+}
+
+/// Rearranges elements of `N` bytes, row by row of the innermost packed dimension.
+fn pack<const N: usize>(source: &[u8], packing: &Packing, place: &mut [u8]) -> Result<(), WeightsError> {
+    let (source, _) = source.as_chunks::<N>();
+    let (place, _) = place.as_chunks_mut::<N>();
+    let rank = packing.extents.len();
+    let fits =
+        packing.strides.len() == rank && packing.limits.iter().all(|limit| limit.weights.len() == rank);
+    let (Some((&row, outer)), true) = (packing.extents.split_last(), fits) else {
+        return match (rank, source.first(), place.first_mut()) {
+            (0, Some(element), Some(only)) => {
+                *only = *element;
+                Ok(())
+            }
+            _ => bug("a packing of another rank than its strides"),
+        };
+    };
+    if row == 0 || place.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Rows {
+        packing,
+        outer,
+        coordinates: vec![0; outer.len()],
+        start: 0,
+        sums: vec![0; packing.limits.len()],
+    };
+    for row in place.chunks_exact_mut(row) {
+        copy_row(source, row, &rows)?;
+        rows.advance();
+    }
+    Ok(())
+}
+
+/// The outer dimensions as an odometer.
+struct Rows<'a> {
+    packing: &'a Packing,
+    outer: &'a [usize],
+    coordinates: Vec<usize>,
+    /// Source element of the row's first one.
+    start: isize,
+    /// Left side of each limit at the row's first element.
+    sums: Vec<usize>,
+}
+
+impl Rows<'_> {
+    fn advance(&mut self) {
+        for dimension in (0..self.outer.len()).rev() {
+            self.coordinates[dimension] += 1;
+            let carry = self.coordinates[dimension] == self.outer[dimension];
+            let steps = if carry { self.outer[dimension] - 1 } else { 1 };
+            let stride = self.packing.strides[dimension].wrapping_mul(steps as isize);
+            self.start =
+                if carry { self.start.wrapping_sub(stride) } else { self.start.wrapping_add(stride) };
+            for (sum, limit) in self.sums.iter_mut().zip(&self.packing.limits) {
+                let weight = limit.weights[dimension].wrapping_mul(steps);
+                *sum = if carry { sum.wrapping_sub(weight) } else { sum.wrapping_add(weight) };
+            }
+            if !carry {
+                return;
+            }
+            self.coordinates[dimension] = 0;
+        }
+    }
+
+    /// How many elements of the row are not padding.
+    fn valid(&self, row: usize) -> usize {
+        let within = |(sum, limit): (&usize, &PackingLimit)| {
+            let left = limit.end.saturating_sub(*sum);
+            match limit.weights.last() {
+                Some(0) | None => {
+                    if left > 0 {
+                        row
+                    } else {
+                        0
+                    }
+                }
+                Some(1) => left,
+                Some(weight) => left.div_ceil(*weight),
+            }
+        };
+        self.sums.iter().zip(&self.packing.limits).map(within).fold(row, usize::min)
+    }
+}
+
+fn copy_row<const N: usize>(
+    source: &[[u8; N]],
+    row: &mut [[u8; N]],
+    rows: &Rows<'_>,
+) -> Result<(), WeightsError> {
+    let (filled, padding) = row.split_at_mut(rows.valid(row.len()));
+    padding.fill([0; N]);
+    if filled.is_empty() {
+        return Ok(());
+    }
+    let stride = rows.packing.strides.last().copied().unwrap_or(1);
+    let last = stride.wrapping_mul(filled.len() as isize - 1).wrapping_add(rows.start);
+    let (Ok(low), Ok(high)) = (usize::try_from(rows.start.min(last)), usize::try_from(rows.start.max(last)))
+    else {
+        return bug("an element before its tensor");
+    };
+    let Some(taken) = source.get(low..=high) else { return bug("an element beyond its tensor") };
+    match stride {
+        1 => filled.copy_from_slice(taken),
+        0 => filled.fill(taken[0]),
+        2.. => {
+            filled.iter_mut().zip(taken.iter().step_by(stride as usize)).for_each(|(to, from)| *to = *from)
+        }
+        _ => {
+            let step = stride.unsigned_abs();
+            filled.iter_mut().zip(taken.iter().rev().step_by(step)).for_each(|(to, from)| *to = *from);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graven_ir::{DType, Tensor};
+
+    fn numbers(shape: Vec<usize>) -> Tensor {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| i as f32 + 1.0).collect();
+        Tensor::from_f32s(shape, &values).unwrap()
+    }
+
+    fn blob(source: WeightsSource, bytes: u64, endianness: Endianness) -> Vec<u8> {
+        let program = Program {
+            weights: vec![WeightsPart { offset: 64, source }],
+            weights_bytes: 64 + bytes,
+            ..Program::default()
+        };
+        let mut memory = vec![0; 64 + bytes as usize];
+        fill(&program, &mut memory, endianness).unwrap();
+        let mut streamed = Vec::new();
+        stream(&program, &mut streamed, endianness).unwrap();
+        assert_eq!(memory, streamed);
+        assert_eq!(memory[..64], [0; 64]);
+        memory.split_off(64)
+    }
+
+    /// The definition of a packing, element by element.
+    fn by_definition(tensor: &Tensor, packing: &Packing) -> Vec<u8> {
+        let elements: Vec<&[u8]> = tensor.data().chunks(tensor.dtype().bytes()).collect();
+        let mut packed = Vec::new();
+        for number in 0..packing.extents.iter().product() {
+            let mut rest: usize = number;
+            let mut coordinates = vec![0; packing.extents.len()];
+            for (coordinate, extent) in coordinates.iter_mut().zip(&packing.extents).rev() {
+                *coordinate = rest % extent;
+                rest /= extent;
+            }
+            let sum = |weights: &[usize]| coordinates.iter().zip(weights).map(|(c, w)| c * w).sum::<usize>();
+            let padding = packing.limits.iter().any(|limit| sum(&limit.weights) >= limit.end);
+            let place: isize = coordinates.iter().zip(&packing.strides).map(|(c, s)| *c as isize * s).sum();
+            match padding {
+                true => packed.extend(vec![0; tensor.dtype().bytes()]),
+                false => packed.extend(elements[place as usize]),
+            }
+        }
+        packed
+    }
+
+    fn check(tensor: Tensor, packing: Packing) {
+        let expected = by_definition(&tensor, &packing);
+        let bytes = expected.len() as u64;
+        let size = tensor.dtype().bytes();
+        let source = WeightsSource::Packed { tensor, packing };
+        assert_eq!(blob(source.clone(), bytes, Endianness::Little), expected);
+        let swapped: Vec<u8> =
+            expected.chunks(size).flat_map(|element| element.iter().rev()).copied().collect();
+        assert_eq!(blob(source, bytes, Endianness::Big), swapped);
+    }
+
+    fn limit(weights: &[usize], end: usize) -> PackingLimit {
+        PackingLimit { weights: weights.into(), end }
+    }
+
+    #[test]
+    fn panels_of_a_matrix() {
+        // A 5 × 7 matrix in panels of 4 columns: [panel][row][column], with zeros beyond column 7.
+        let packing =
+            Packing { extents: vec![2, 5, 4], strides: vec![4, 7, 1], limits: vec![limit(&[4, 0, 1], 7)] };
+        check(numbers(vec![5, 7]), packing);
+        // Its transpose in panels of 4 rows of the transpose.
+        let packing =
+            Packing { extents: vec![2, 5, 4], strides: vec![4, 7, 1], limits: vec![limit(&[4, 0, 1], 6)] };
+        check(numbers(vec![5, 7]), packing);
+        let packing =
+            Packing { extents: vec![2, 7, 4], strides: vec![28, 1, 7], limits: vec![limit(&[4, 0, 1], 5)] };
+        check(numbers(vec![5, 7]), packing);
+    }
+
+    #[test]
+    fn blocked_filters() {
+        // [6 outputs][5 inputs][3][3] as [output block][input block][3][3][input lane][output lane] with lanes of 4.
+        let packing = Packing {
+            extents: vec![2, 2, 3, 3, 4, 4],
+            strides: vec![180, 36, 3, 1, 9, 45],
+            limits: vec![limit(&[4, 0, 0, 0, 0, 1], 6), limit(&[0, 4, 0, 0, 1, 0], 5)],
+        };
+        check(numbers(vec![6, 5, 3, 3]), packing);
+    }
+
+    #[test]
+    fn other_strides_and_sizes() {
+        let bytes = Tensor::new(DType::U8, vec![10], (0..10).collect::<Vec<u8>>()).unwrap();
+        check(bytes.clone(), Packing { extents: vec![3, 2], strides: vec![2, 0], limits: Vec::new() });
+        check(
+            bytes.clone(),
+            Packing { extents: vec![5, 2], strides: vec![2, 1], limits: vec![limit(&[2, 3], 9)] },
+        );
+        let words = Tensor::new(DType::I16, vec![5], (0..10).collect::<Vec<u8>>()).unwrap();
+        check(words, Packing { extents: vec![3], strides: vec![2], limits: Vec::new() });
+        let doubles = Tensor::new(DType::F64, vec![2], (0..16).collect::<Vec<u8>>()).unwrap();
+        check(
+            doubles,
+            Packing { extents: vec![2, 1, 2], strides: vec![0, 5, 1], limits: vec![limit(&[0, 0, 1], 1)] },
+        );
+        check(numbers(vec![]), Packing { extents: vec![], strides: vec![], limits: Vec::new() });
+    }
+
+    #[test]
+    fn what_lies_outside_is_refused() {
+        let refused = |packing: Packing| {
+            let source = WeightsSource::Packed { tensor: numbers(vec![4]), packing };
+            let parts = vec![WeightsPart { offset: 0, source }];
+            let program = Program { weights: parts, weights_bytes: 64, ..Program::default() };
+            fill(&program, &mut [0; 64], Endianness::Little).is_err()
+        };
+        assert!(refused(Packing { extents: vec![5], strides: vec![1], limits: Vec::new() }));
+        assert!(refused(Packing { extents: vec![2], strides: vec![-1], limits: Vec::new() }));
+        assert!(refused(Packing { extents: vec![64], strides: vec![0], limits: Vec::new() }));
+        assert!(refused(Packing { extents: vec![2], strides: vec![], limits: Vec::new() }));
+        assert!(!refused(Packing { extents: vec![4], strides: vec![1], limits: Vec::new() }));
+    }
+
+    #[test]
+    fn parts_must_not_overlap() {
+        let part = |offset| WeightsPart { offset, source: WeightsSource::Plain(numbers(vec![20])) };
+        let program = Program { weights: vec![part(64), part(0)], weights_bytes: 256, ..Program::default() };
+        assert!(fill(&program, &mut [0; 256], Endianness::Little).is_err());
+    }
+}
