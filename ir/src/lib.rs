@@ -25,6 +25,7 @@ mod op;
 pub mod patch;
 mod tensor;
 pub mod text;
+pub mod weights;
 
 pub use builder::{GraphBuilder, broadcast_shapes};
 pub use dim::{Atom, Dim, MAX_ELEMENTS, Product, Symbol};

@@ -51,6 +51,8 @@ const NAMES: &[&str] = &[
     "x#1",
     "%x",
     "//",
+    "#0",
+    "__metadata__",
 ];
 const FLOATS: &[DType] = &[DType::F32, DType::F64, DType::F16, DType::BF16];
 
@@ -65,7 +67,7 @@ pub fn random_module(choices: &mut Choices) -> Module {
         let upper = lower + choices.below(100) as i64;
         module.symbols.push(Symbol::new(*name, lower, upper));
     }
-    for name in NAMES.iter().filter(|name| !name.is_empty()).take(choices.below(6)) {
+    for name in NAMES.iter().filter(|name| !name.is_empty()).take(choices.below(NAMES.len())) {
         let tensor = random_tensor(choices);
         module.constants.push(Constant { name: (*name).into(), tensor });
     }

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn shapes_of_lists() {
         let shape = |text: &str| list_shape(&mut Cursor::new(text));
-        assert_eq!(shape("1.5"), []);
+        assert!(shape("1.5").is_empty());
         assert_eq!(shape("[]"), [0]);
         assert_eq!(shape("[1, 2, 3,]"), [3]);
         assert_eq!(shape("[[1, 2, 3], [4, 5, 6]]"), [2, 3]);

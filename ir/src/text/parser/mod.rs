@@ -32,7 +32,8 @@ pub type WeightsReader<'a> = dyn Fn(&str, &str) -> Result<Tensor, String> + 'a;
 
 /// What the parser needs besides the text.
 pub struct ParseOptions<'a> {
-    /// Reads constants that stand in files; without it they are errors. It is the reader's duty to refuse file names that lead elsewhere.
+    /// Reads constants that stand in files; without it they are errors. [`WeightsFile`](crate::weights::WeightsFile) reads them from
+    /// safetensors files. It is the reader's duty to refuse file names that lead elsewhere.
     pub weights: Option<&'a WeightsReader<'a>>,
     /// Bytes that all `splat` literals together may take: a short text can ask for any amount.
     pub max_splat_bytes: usize,

@@ -5,9 +5,11 @@
 
 use super::literal::write_literal;
 use super::{LargeConstants, PrintOptions};
-use crate::text::LabelName;
-use crate::{ConstantId, Constants, Graph, Module, Op, Tensor};
+use crate::text::{LabelName, Quoted};
+use crate::weights::RESERVED_NAME;
+use crate::{Constant, ConstantId, Constants, Graph, Module, Op, Tensor};
 use cranelift_entity::SecondaryMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::{self, Write};
 
 /// How a constant is written where it is used.
@@ -65,18 +67,36 @@ impl ConstantNames {
         self.0.values().any(|name| matches!(name, ConstantName::Named | ConstantName::Number(_)))
     }
 
-    /// The constants that stand in a file, with their keys.
+    /// The constants that stand in a file, with their keys, which are unique.
     pub fn external(&self, module: &Module, options: &PrintOptions<'_>) -> Vec<(String, ConstantId)> {
         if !matches!(options.large, LargeConstants::File(_)) {
             return Vec::new();
         }
-        let large = module.constants.iter().filter(|(_, constant)| is_large(&constant.tensor, options));
-        let keys = large.filter_map(|(id, constant)| match self.get(id) {
-            ConstantName::Named => Some((constant.name.to_string(), id)),
-            ConstantName::Number(number) => Some((format!("#{number}"), id)),
+        let mut taken: FxHashSet<String> = FxHashSet::from_iter([RESERVED_NAME.to_owned()]);
+        let mut keys = Vec::new();
+        // Names keep their keys, so they come first.
+        for named in [true, false] {
+            for (id, constant) in &module.constants {
+                let Some((is_named, key)) = self.default_key(id, constant) else { continue };
+                if is_named == named && is_large(&constant.tensor, options) {
+                    let mut key = key;
+                    while !taken.insert(key.clone()) {
+                        key.push('#');
+                    }
+                    keys.push((key, id));
+                }
+            }
+        }
+        keys
+    }
+
+    /// The key that a `file` without a key stands for, and whether it is the constant's name.
+    fn default_key(&self, id: ConstantId, constant: &Constant) -> Option<(bool, String)> {
+        match self.get(id) {
+            ConstantName::Named => Some((true, constant.name.to_string())),
+            ConstantName::Number(number) => Some((false, format!("#{number}"))),
             ConstantName::Absent | ConstantName::Literal => None,
-        });
-        keys.collect()
+        }
     }
 }
 
@@ -95,25 +115,30 @@ fn count_uses(graph: &Graph, uses: &mut SecondaryMap<ConstantId, u32>) {
     }
 }
 
-/// `constant @name : f32[2] = [1.0, 2.0]`, one per declared constant.
+/// `constant @name : f32[2] = [1.0, 2.0]`, one per declared constant; `external` are those that stand in a file.
 pub(super) fn write_declarations(
     out: &mut dyn Write,
     constants: &Constants,
     names: &ConstantNames,
     options: &PrintOptions<'_>,
+    external: &[(String, ConstantId)],
 ) -> fmt::Result {
+    let keys: FxHashMap<ConstantId, &str> = external.iter().map(|(key, id)| (*id, key.as_str())).collect();
     for (id, constant) in constants {
-        match names.get(id) {
-            ConstantName::Absent | ConstantName::Literal => continue,
-            ConstantName::Named => write!(out, "constant @{}", LabelName(&constant.name))?,
-            ConstantName::Number(number) => write!(out, "constant @{number}")?,
+        let Some((is_named, default_key)) = names.default_key(id, constant) else { continue };
+        match is_named {
+            true => write!(out, "constant @{}", LabelName(&constant.name))?,
+            false => write!(out, "constant @{}", default_key.trim_start_matches('#'))?,
         }
         write!(out, " : {} =", constant.tensor.ty())?;
-        match options.large {
-            LargeConstants::File(file) if is_large(&constant.tensor, options) => {
-                write!(out, " file {}", crate::text::Quoted(file))?;
+        match (options.large, keys.get(&id)) {
+            (LargeConstants::File(file), Some(key)) => {
+                write!(out, " file {}", Quoted(file))?;
+                if *key != default_key {
+                    write!(out, " {}", Quoted(key))?;
+                }
             }
-            LargeConstants::Omit if is_large(&constant.tensor, options) => out.write_str(" ...")?,
+            (LargeConstants::Omit, _) if is_large(&constant.tensor, options) => out.write_str(" ...")?,
             _ => write_literal(out, &constant.tensor)?,
         }
         out.write_char('\n')?;

@@ -18,7 +18,8 @@ use std::fmt::{self, Write};
 pub enum LargeConstants<'a> {
     /// All elements in the text.
     Inline,
-    /// As a reference to this file, which the caller writes; see [`Printed::external`].
+    /// As a reference to this file, which the caller writes, with [`Printed::external`] and
+    /// [`write_weights`](crate::weights::write_weights).
     File(&'a str),
     /// As `...`, for reading only: the parser refuses it.
     Omit,
@@ -52,9 +53,10 @@ pub struct Printed {
 pub fn print_with(module: &Module, options: &PrintOptions<'_>) -> Printed {
     let mut text = String::new();
     let names = ConstantNames::of_module(module, options);
+    let external = names.external(module, options);
     // Writing to a `String` does not fail.
-    let _ = write_module(&mut text, module, &names, options);
-    Printed { text, external: names.external(module, options) }
+    let _ = write_module(&mut text, module, &names, options, &external);
+    Printed { text, external }
 }
 
 /// The text of a graph's statements for messages and dumps, with large constants left out.
@@ -78,7 +80,7 @@ pub fn display_literal(tensor: &Tensor) -> impl fmt::Display + '_ {
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = PrintOptions::default();
-        write_module(f, self, &ConstantNames::of_module(self, &options), &options)
+        write_module(f, self, &ConstantNames::of_module(self, &options), &options, &[])
     }
 }
 
@@ -87,6 +89,7 @@ fn write_module(
     module: &Module,
     names: &ConstantNames,
     options: &PrintOptions<'_>,
+    external: &[(String, ConstantId)],
 ) -> fmt::Result {
     if !module.name.is_empty() || !module.metadata.is_empty() {
         write!(out, "module @{}", LabelName(&module.name))?;
@@ -98,7 +101,7 @@ fn write_module(
     for symbol in &module.symbols {
         writeln!(out, "dim {symbol} in {}..={}", symbol.lower(), symbol.upper())?;
     }
-    constant::write_declarations(out, &module.constants, names, options)?;
+    constant::write_declarations(out, &module.constants, names, options, external)?;
     let mut first = module.name.is_empty()
         && module.metadata.is_empty()
         && module.symbols.is_empty()
