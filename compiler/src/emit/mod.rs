@@ -1,9 +1,28 @@
 //! Machine code in executable memory, objects, libraries and executables.
 //!
-//! * [`weights`]: the constants of a program in memory
+//! * [`identifier`]: names as C identifiers
+//! * [`weights`], [`packed`]: the constants of a program in memory and in files
+//! * [`descriptor`]: what a generic caller needs to know about a model
+//! * [`object`]: objects for linkers
+//! * [`header`]: what C programs include
+//! * [`archive`], [`linker`]: the formats and tools of libraries and executables
+//! * [`library`], [`executable`]: what users link or run
+//! * [`file`]: files that are there only when they are complete
 //! * [`jit`]: executable memory of this process
 
+pub mod archive;
+pub mod descriptor;
+pub mod executable;
+pub mod file;
+pub mod header;
+pub mod identifier;
 pub mod jit;
+pub mod library;
+pub mod linker;
+pub mod object;
+pub mod packed;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 pub mod weights;

@@ -234,7 +234,8 @@ impl Pass<'_> {
                 let shape = |value: ValueId| &region.ty(value).shape;
                 // Reductions whose results are spread again have a schedule for row-major operands only.
                 let spreads = |node: &Node| {
-                    matches!(node.op, Op::Reduce { .. }) && shape(node.results[0]) != shape(region.results()[0])
+                    matches!(node.op, Op::Reduce { .. })
+                        && shape(node.results[0]) != shape(region.results()[0])
                 };
                 let keeps = |node: &Node| self.op_keeps_channels(region, node) && !spreads(node);
                 region.order().iter().all(|id| keeps(region.node(*id)))

@@ -1,0 +1,4 @@
+//! Objects of every target, and libraries, headers and executables of this one.
+
+mod linked;
+mod objects;
