@@ -22,7 +22,7 @@ impl KernelBuilder {
         mask: Option<Val>,
     ) -> Val {
         let address = self.address(buffer, element);
-        let result = self.values.push(ty);
+        let result = self.define(ty, self.depth());
         self.emit(Stmt::Load { result, address, spread, mask });
         result
     }
@@ -86,9 +86,9 @@ impl KernelBuilder {
         let (low, high) = (self.index(lower), self.index(upper));
         let last = upper.upper().saturating_sub(1).max(lower.lower());
         let symbol = Symbol::new(self.fresh_name("i"), lower.lower(), last);
-        let var = self.values.push(Type::INDEX);
-        let params = self.values_like(inits);
         self.frames.push(Frame::default());
+        let var = self.define(Type::INDEX, self.depth());
+        let params = self.values_like(inits);
         self.symbols.insert(symbol.clone(), (self.frames.len() - 1, var));
         let places = inits.iter().zip(&params);
         let carried =
@@ -114,7 +114,7 @@ impl KernelBuilder {
             .iter()
             .map(|value| {
                 let ty = self.values[*value];
-                self.values.push(ty)
+                self.define(ty, self.depth())
             })
             .collect()
     }
@@ -127,7 +127,7 @@ impl KernelBuilder {
 
     /// Starts a block of a branch; what is emitted until [`KernelBuilder::close_block`] is in it.
     pub fn open_block(&mut self) {
-        self.frames.push(Frame::default());
+        self.frames.push(Frame { conditional: true, ..Frame::default() });
     }
 
     /// Ends a block that yields values.

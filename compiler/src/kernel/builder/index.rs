@@ -25,7 +25,7 @@ impl KernelBuilder {
             return *place;
         }
         // Not a loop variable: a run-time extent of the model.
-        let value = self.values.push(Type::INDEX);
+        let value = self.define(Type::INDEX, 0);
         self.extents.push((symbol.clone(), value));
         self.symbols.insert(symbol.clone(), (0, value));
         (0, value)

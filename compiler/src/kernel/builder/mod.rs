@@ -2,8 +2,8 @@
 //!
 //! Addresses and loop bounds are [`Dim`]s over symbols: run-time extents, loop variables, and values read from memory. The builder
 //! turns them into index arithmetic, each partial sum placed in the outermost open block where its symbols are defined, once per block.
-//! That is how addresses are hoisted out of loops. A constant summand becomes the offset of the load or store.
-
+//! That is how addresses are hoisted out of loops. A constant summand becomes the offset of the load or store. Operations without side effects
+//! are placed in the same way, so nothing is computed twice in a block or again in each trip of a loop.
 //!
 //! * `values`: operations on values
 //! * `index`: index arithmetic
@@ -16,11 +16,12 @@ mod tidy;
 mod values;
 
 use super::ir::{Access, Block, Buffer, BufferId, For, Kernel, Stmt, Val};
-use super::ops::{KernelOp, Number};
+use super::ops::{Binary, KernelOp, Number};
 use super::types::Type;
-use cranelift_entity::PrimaryMap;
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use graven_ir::{DType, DTypeClass, Dim, Symbol};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// A block that is being filled.
 #[derive(Default)]
@@ -28,7 +29,14 @@ struct Frame {
     stmts: Vec<Stmt>,
     indices: FxHashMap<Dim, Val>,
     constants: FxHashMap<(Number, Type), Val>,
+    /// Operations that were emitted here.
+    operations: FxHashMap<Operation, Val>,
+    /// A block of a branch: what is only needed there stays there.
+    conditional: bool,
 }
+
+/// An operation on values with its result's type.
+type Operation = (KernelOp, SmallVec<[Val; 3]>, Type);
 
 /// Instructions that a kernel may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +66,8 @@ pub struct KernelBuilder {
     frames: Vec<Frame>,
     /// Where each symbol is defined: depth of the block, and the value.
     symbols: FxHashMap<Symbol, (usize, Val)>,
+    /// The depth of the block that each value is defined in.
+    depths: SecondaryMap<Val, usize>,
     /// Values that are constants.
     known: FxHashMap<Val, Number>,
     fresh: u32,
@@ -75,6 +85,7 @@ impl KernelBuilder {
             extents: Vec::new(),
             frames: vec![Frame::default()],
             symbols: FxHashMap::default(),
+            depths: SecondaryMap::new(),
             known: FxHashMap::default(),
             fresh: 0,
             features: Features::default(),
@@ -131,15 +142,38 @@ impl KernelBuilder {
         self.values[value]
     }
 
-    /// Appends an operation whose result has type `ty`.
+    /// A new value that is defined in the block at `depth`.
+    fn define(&mut self, ty: Type, depth: usize) -> Val {
+        let value = self.values.push(ty);
+        self.depths[value] = depth;
+        value
+    }
+
+    /// The depth of the block that is being filled.
+    fn depth(&self) -> usize {
+        self.frames.len() - 1
+    }
+
+    /// An operation whose result has type `ty`, in the outermost block where its operands are defined, once per block. What might trap, and what
+    /// only a branch needs, stays where it is.
     fn push(&mut self, op: KernelOp, args: &[Val], ty: Type) -> Val {
-        let result = self.values.push(ty);
-        self.emit(Stmt::Op { result, op, args: args.into() });
+        let traps = matches!(op, KernelOp::Binary(Binary::Div | Binary::Rem)) && !ty.is_float();
+        let conditional = self.frames.iter().rposition(|frame| frame.conditional).unwrap_or(0);
+        let depth = match traps {
+            true => self.depth(),
+            false => args.iter().map(|arg| self.depths[*arg]).max().unwrap_or(0).max(conditional),
+        };
+        let key = (op, args.into(), ty);
+        if let Some(known) = self.frames[depth].operations.get(&key) {
+            return *known;
+        }
+        let result = self.push_at(depth, key.0.clone(), args, ty);
+        self.frames[depth].operations.insert(key, result);
         result
     }
 
     fn push_at(&mut self, depth: usize, op: KernelOp, args: &[Val], ty: Type) -> Val {
-        let result = self.values.push(ty);
+        let result = self.define(ty, depth);
         self.frames[depth].stmts.push(Stmt::Op { result, op, args: args.into() });
         result
     }

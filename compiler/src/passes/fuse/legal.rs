@@ -137,7 +137,7 @@ impl Group {
             Op::Broadcast { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => {
                 moves
                     || (role == Role::Elementwise && size(node.results[0]) <= size(value))
-                    || self.is_reduced(graph, value)
+                    || from_reduction(graph, value, size(node.results[0]))
             }
             Op::DotGeneral { .. } => moves && !is_padded(graph, value),
             Op::Conv { .. } => false,
@@ -152,23 +152,6 @@ impl Group {
             Op::Concat { .. } => !matches!(role, Role::Heavy(_) | Role::Reduction),
             Op::Select | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) => true,
             _ => true,
-        }
-    }
-
-    /// Whether `value` is a reduction, or has only as many elements as one, so that a broadcast of it is part of a reduction cluster.
-    fn is_reduced(&self, graph: &Graph, value: ValueId) -> bool {
-        match (&self.reduction, graph.defining_node(value).map(|id| &graph.node(id).op)) {
-            (_, Some(Op::Reduce { .. })) => true,
-            (Some((shape, axes)), Some(_)) => {
-                let kept = |(axis, _): &(usize, &graven_ir::Dim)| !axes.contains(axis);
-                let rows = shape
-                    .iter()
-                    .enumerate()
-                    .filter(kept)
-                    .fold(graven_ir::Dim::ONE, |product, (_, dim)| product * dim);
-                graph.ty(value).elements() == rows
-            }
-            _ => false,
         }
     }
 
@@ -221,6 +204,20 @@ fn readers(graph: &Graph, value: ValueId, uses: &Uses) -> Vec<(NodeId, usize)> {
         readers.extend(places.map(|(place, _)| (*user, place)));
     }
     readers
+}
+
+/// Whether a value is computed per row from a reduction of `elements` elements, so that spreading it again is part of a reduction cluster.
+fn from_reduction(graph: &Graph, value: ValueId, elements: i64) -> bool {
+    let Some(id) = graph.defining_node(value) else { return false };
+    let node = graph.node(id);
+    match &node.op {
+        Op::Reduce { .. } => graph.ty(node.operands[0]).elements().upper() == elements,
+        Op::Reshape { .. } => from_reduction(graph, node.operands[0], elements),
+        op if role(op) == Role::Elementwise => {
+            node.operands.iter().any(|operand| from_reduction(graph, *operand, elements))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a value is made by padding, so that reading it needs comparisons.
