@@ -117,7 +117,7 @@ impl Columns {
                 let lane = Lane::new(tile.lanes);
                 let column = first + offset + Dim::from(&lane.symbol);
                 let index = problem.rhs_index(batch, &column, k);
-                evaluator.with_lane(Some(lane), |e| e.value(b, problem.rhs, &index))
+                evaluator.scope(|e| e.with_lane(Some(lane), |e| e.value(b, problem.rhs, &index)))
             }
         }
     }
