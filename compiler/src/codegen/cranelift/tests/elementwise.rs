@@ -143,7 +143,7 @@ fn comparisons_and_selection() {
             let (bytes, elements) = (dtype.bytes(), x.len() / dtype.bytes());
             for op in Compare::ALL {
                 let places = x.chunks(bytes).zip(y.chunks(bytes));
-                let (mut truth, mut chosen) = (Vec::new(), Vec::new());
+                let (mut truth, mut chosen) = (Vec::new(), Vec::<u8>::new());
                 for (x, y) in places {
                     let holds = reference::compare(*op, *dtype, x, y);
                     truth.push(u8::from(holds));
