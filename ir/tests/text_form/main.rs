@@ -1,7 +1,7 @@
 //! The text form on random modules and on damaged texts.
 //!
-//! * [`generate`]: random modules
-//! * [`mutate`]: damage
+//! * `generate`: random modules
+//! * `mutate`: damage
 
 mod generate;
 mod mutate;
