@@ -1,7 +1,7 @@
 //! Machine code in executable memory, objects, libraries and executables.
 //!
 //! * [`identifier`]: names as C identifiers
-//! * [`weights`], [`packed`]: the constants of a program in memory and in files
+//! * [`weights`], `packing`, [`packed`]: the constants of a program in memory and in files
 //! * [`descriptor`]: what a generic caller needs to know about a model
 //! * [`object`]: objects for linkers
 //! * [`header`]: what C programs include
@@ -21,6 +21,7 @@ pub mod library;
 pub mod linker;
 pub mod object;
 pub mod packed;
+mod packing;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

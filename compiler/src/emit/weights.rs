@@ -3,7 +3,8 @@
 //! Parts are made one at a time, from tensors that may be parts of a memory-mapped file, so that no more than the blob itself is in memory. What lies between
 //! parts is zero.
 
-use crate::program::{Packing, PackingLimit, Program, WeightsPart, WeightsSource};
+use super::packing::pack;
+use crate::program::{Program, WeightsPart, WeightsSource};
 use std::io::{self, Write};
 use target_lexicon::Endianness;
 
@@ -117,124 +118,10 @@ fn write_part(source: &WeightsSource, place: &mut [u8], endianness: Endianness) 
     Ok(())
 }
 
-/// Rearranges elements of `N` bytes, row by row of the innermost packed dimension.
-fn pack<const N: usize>(source: &[u8], packing: &Packing, place: &mut [u8]) -> Result<(), WeightsError> {
-    let (source, _) = source.as_chunks::<N>();
-    let (place, _) = place.as_chunks_mut::<N>();
-    let rank = packing.extents.len();
-    let fits =
-        packing.strides.len() == rank && packing.limits.iter().all(|limit| limit.weights.len() == rank);
-    let (Some((&row, outer)), true) = (packing.extents.split_last(), fits) else {
-        return match (rank, source.first(), place.first_mut()) {
-            (0, Some(element), Some(only)) => {
-                *only = *element;
-                Ok(())
-            }
-            _ => bug("a packing of another rank than its strides"),
-        };
-    };
-    if row == 0 || place.is_empty() {
-        return Ok(());
-    }
-    let mut rows = Rows {
-        packing,
-        outer,
-        coordinates: vec![0; outer.len()],
-        start: 0,
-        sums: vec![0; packing.limits.len()],
-    };
-    for row in place.chunks_exact_mut(row) {
-        copy_row(source, row, &rows)?;
-        rows.advance();
-    }
-    Ok(())
-}
-
-/// The outer dimensions as an odometer.
-struct Rows<'a> {
-    packing: &'a Packing,
-    outer: &'a [usize],
-    coordinates: Vec<usize>,
-    /// Source element of the row's first one.
-    start: isize,
-    /// Left side of each limit at the row's first element.
-    sums: Vec<usize>,
-}
-
-impl Rows<'_> {
-    fn advance(&mut self) {
-        for dimension in (0..self.outer.len()).rev() {
-            self.coordinates[dimension] += 1;
-            let carry = self.coordinates[dimension] == self.outer[dimension];
-            let steps = if carry { self.outer[dimension] - 1 } else { 1 };
-            let stride = self.packing.strides[dimension].wrapping_mul(steps as isize);
-            self.start =
-                if carry { self.start.wrapping_sub(stride) } else { self.start.wrapping_add(stride) };
-            for (sum, limit) in self.sums.iter_mut().zip(&self.packing.limits) {
-                let weight = limit.weights[dimension].wrapping_mul(steps);
-                *sum = if carry { sum.wrapping_sub(weight) } else { sum.wrapping_add(weight) };
-            }
-            if !carry {
-                return;
-            }
-            self.coordinates[dimension] = 0;
-        }
-    }
-
-    /// How many elements of the row are not padding.
-    fn valid(&self, row: usize) -> usize {
-        let within = |(sum, limit): (&usize, &PackingLimit)| {
-            let left = limit.end.saturating_sub(*sum);
-            match limit.weights.last() {
-                Some(0) | None => {
-                    if left > 0 {
-                        row
-                    } else {
-                        0
-                    }
-                }
-                Some(1) => left,
-                Some(weight) => left.div_ceil(*weight),
-            }
-        };
-        self.sums.iter().zip(&self.packing.limits).map(within).fold(row, usize::min)
-    }
-}
-
-fn copy_row<const N: usize>(
-    source: &[[u8; N]],
-    row: &mut [[u8; N]],
-    rows: &Rows<'_>,
-) -> Result<(), WeightsError> {
-    let (filled, padding) = row.split_at_mut(rows.valid(row.len()));
-    padding.fill([0; N]);
-    if filled.is_empty() {
-        return Ok(());
-    }
-    let stride = rows.packing.strides.last().copied().unwrap_or(1);
-    let last = stride.wrapping_mul(filled.len() as isize - 1).wrapping_add(rows.start);
-    let (Ok(low), Ok(high)) = (usize::try_from(rows.start.min(last)), usize::try_from(rows.start.max(last)))
-    else {
-        return bug("an element before its tensor");
-    };
-    let Some(taken) = source.get(low..=high) else { return bug("an element beyond its tensor") };
-    match stride {
-        1 => filled.copy_from_slice(taken),
-        0 => filled.fill(taken[0]),
-        2.. => {
-            filled.iter_mut().zip(taken.iter().step_by(stride as usize)).for_each(|(to, from)| *to = *from)
-        }
-        _ => {
-            let step = stride.unsigned_abs();
-            filled.iter_mut().zip(taken.iter().rev().step_by(step)).for_each(|(to, from)| *to = *from);
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::{Packing, PackingLimit};
     use graven_ir::{DType, Tensor};
 
     fn numbers(shape: Vec<usize>) -> Tensor {
@@ -318,6 +205,24 @@ mod tests {
             limits: vec![limit(&[4, 0, 0, 0, 0, 1], 6), limit(&[0, 4, 0, 0, 1, 0], 5)],
         };
         check(numbers(vec![6, 5, 3, 3]), packing);
+    }
+
+    #[test]
+    fn more_than_a_block() {
+        // A matrix of 700 × 37 as [panel][row][column] and transposed, with and without padding, and whole.
+        let matrix = numbers(vec![700, 37]);
+        let columns = vec![limit(&[16, 0, 1], 37)];
+        check(
+            matrix.clone(),
+            Packing { extents: vec![3, 700, 16], strides: vec![16, 37, 1], limits: columns },
+        );
+        let rows = vec![limit(&[16, 0, 1], 700)];
+        check(matrix.clone(), Packing { extents: vec![44, 37, 16], strides: vec![592, 1, 37], limits: rows });
+        check(matrix.clone(), Packing { extents: vec![37, 700], strides: vec![1, 37], limits: Vec::new() });
+        check(matrix.clone(), Packing { extents: vec![700, 37], strides: vec![37, 1], limits: Vec::new() });
+        let padded = vec![limit(&[1, 0], 699), limit(&[0, 1], 36)];
+        check(matrix, Packing { extents: vec![701, 40], strides: vec![37, 1], limits: padded });
+        check(numbers(vec![3]), Packing { extents: vec![5000, 3], strides: vec![0, 1], limits: Vec::new() });
     }
 
     #[test]
