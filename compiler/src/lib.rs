@@ -1,5 +1,7 @@
 //! Graven compiles neural-network models to native CPU code.
 //!
+//! * [`error`]: bad input, unsupported, our bug
+//! * [`import`]: model files to graph IR
 //! * [`pipeline`]: from a module to a program
 //! * [`passes`]: graph to graph
 //! * [`form`]: fused graphs to kernels
@@ -11,7 +13,9 @@
 
 pub mod codegen;
 pub mod emit;
+pub mod error;
 pub mod form;
+pub mod import;
 pub mod kernel;
 pub mod passes;
 pub mod pipeline;

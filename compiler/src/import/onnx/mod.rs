@@ -1,0 +1,180 @@
+//! ONNX models (opsets 7 to 28) to graph IR.
+//!
+//! * [`proto`]: the messages of the file format
+//! * `file`, `tensor`: model files, external data, initialisers in every encoding
+//! * `inputs`: parameters and their extents
+//! * `order`: liveness and order of nodes
+//! * `graph`, `scope`, `context`: the walk over the nodes, what is known about values, what a handler sees
+//! * `symbolic`, `shape_rules`, `evaluate`: shape arithmetic that folds on the way
+//! * `ops`: one table of operators, one file per family
+//! * `region`: bodies of control flow
+//!
+//! The walk never fails at a node that can't be compiled: it notes the reason, marks the results, and goes on, so that all such
+//! nodes are reported at once, and those that no output depends on do no harm.
+
+mod context;
+mod evaluate;
+mod failure;
+mod file;
+mod graph;
+mod info;
+mod inputs;
+mod ops;
+mod order;
+pub mod proto;
+mod region;
+mod scope;
+mod shape_rules;
+mod symbolic;
+mod tensor;
+
+pub use info::{InputInfo, ModelInfo, describe_bytes, describe_file};
+
+use crate::error::{Error, Place};
+use crate::import::{ImportOptions, Imported};
+use bytes::Bytes;
+use file::Folder;
+use graph::{Call, Frame, Importer};
+use graven_ir::{Constants, Function, Graph, GraphBuilder, Module, Tensor};
+use inputs::{Inputs, bind_inputs};
+use prost::Message;
+use proto::{GraphProto, ModelProto};
+use rustc_hash::FxHashMap;
+use scope::{Item, LazyConstant, Scope};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The oldest version of ONNX's own operators that is read.
+pub const OLDEST_OPSET: i64 = 7;
+/// The newest version of ONNX's own operators that is read.
+pub const NEWEST_OPSET: i64 = 28;
+
+/// Imports a model file. The file is mapped into memory and constants share the mapping, so nobody may change it meanwhile.
+///
+/// # Errors
+/// Bad input for files that are no valid models and for extents without a value; unsupported, with all nodes at once, where an
+/// output depends on something that can't be compiled.
+pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Error> {
+    let bytes = file::map_file(path)?;
+    import(bytes, Folder::of(path), options)
+}
+
+/// Imports a model from memory; it can't have external tensors.
+///
+/// # Errors
+/// Those of [`import_file`].
+pub fn import_bytes(bytes: impl Into<Bytes>, options: &ImportOptions) -> Result<Imported, Error> {
+    import(bytes.into(), Folder::none(), options)
+}
+
+fn decode(bytes: Bytes) -> Result<ModelProto, Error> {
+    let place = || Place::new("the model");
+    let model = ModelProto::decode(bytes)
+        .map_err(|error| Error::bad_input(place(), format!("is no valid ONNX file: {error}")))?;
+    if model.graph.is_none() {
+        return Err(Error::bad_input(place(), "is no valid ONNX file: it has no graph"));
+    }
+    Ok(model)
+}
+
+/// The version of ONNX's own operators must be one that we know.
+fn check_opset(call: &Call<'_>) -> Result<(), Error> {
+    let version = call.opset("");
+    match version {
+        0 | OLDEST_OPSET..=NEWEST_OPSET => Ok(()),
+        _ => {
+            let reason =
+                format!("uses opset {version}; supported are opsets {OLDEST_OPSET} to {NEWEST_OPSET}");
+            Err(Error::unsupported(Place::new("the model"), reason))
+        }
+    }
+}
+
+fn import(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<Imported, Error> {
+    let model = decode(bytes)?;
+    let Some(graph) = &model.graph else {
+        return Err(Error::internal(Place::new("the model"), "the graph vanished"));
+    };
+    let call = Call::model(&model.opset_import);
+    check_opset(&call)?;
+    let inputs = bind_inputs(graph, options)?;
+    let mut importer = Importer::new(&model.functions, folder);
+    let mut constants = Constants::new();
+    let function = main_function(&mut importer, &mut constants, graph, call, &inputs, options)?;
+    let name = if graph.name.is_empty() { "model" } else { &graph.name };
+    let module = Module {
+        name: name.to_string(),
+        functions: vec![function],
+        constants,
+        symbols: inputs.symbols,
+        metadata: metadata(&model),
+    };
+    Ok(Imported { module, report: importer.report })
+}
+
+fn metadata(model: &ModelProto) -> std::collections::BTreeMap<String, String> {
+    let mut metadata: std::collections::BTreeMap<String, String> =
+        model.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+    for (key, value) in
+        [("producer_name", &model.producer_name), ("producer_version", &model.producer_version)]
+    {
+        if !value.is_empty() {
+            metadata.entry(key.into()).or_insert_with(|| value.clone());
+        }
+    }
+    metadata
+}
+
+/// Translates the model's graph.
+fn main_function<'p>(
+    importer: &mut Importer<'p>,
+    constants: &mut Constants,
+    graph: &'p GraphProto,
+    call: Rc<Call<'p>>,
+    inputs: &Inputs<'p>,
+    options: &ImportOptions,
+) -> Result<Function, Error> {
+    let mut scope = Scope::new(GraphBuilder::new(constants));
+    let mut frame = Frame { names: FxHashMap::default(), call };
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for (name, ty) in &inputs.types {
+        let item = match options.inputs.get(*name) {
+            Some(tensor) => scope.add_constant(LazyConstant::new(String::new(), tensor.clone())),
+            None => {
+                names.push((*name).into());
+                let value = scope.builder.param(ty.clone(), Some(name));
+                scope.add_value(value)
+            }
+        };
+        frame.names.insert(name, item);
+    }
+    let outputs = importer.graph(&mut scope, &mut frame, graph)?;
+    let mut results = Vec::with_capacity(outputs.len());
+    let mut output_names: Vec<Arc<str>> = Vec::new();
+    for (arg, info) in outputs.into_iter().zip(&graph.output) {
+        let place = || Place::named("output", &info.name);
+        if matches!(scope.item(arg), Item::Poisoned) {
+            return Err(Error::UnsupportedNodes(std::mem::take(&mut importer.report.unsupported)));
+        }
+        match scope.value(arg).map_err(|error| Error::internal(place(), error.to_string()))? {
+            Some(value) => results.push(value),
+            None => return Err(Error::unsupported(place(), "is no tensor, which is not supported")),
+        }
+        output_names.push(info.name.as_str().into());
+    }
+    let mut graph: Graph = scope.builder.finish(results);
+    graph.compact();
+    Ok(Function { name: "main".into(), graph, inputs: names, outputs: output_names, states: Vec::new() })
+}
+
+/// The tensor of a serialised `TensorProto`, as in the data sets of ONNX's own tests.
+///
+/// # Errors
+/// Bad input where the bytes are no tensor; unsupported for strings and other element types that the IR does not have.
+pub fn read_tensor(bytes: impl Into<Bytes>) -> Result<(String, Tensor), Error> {
+    let message = proto::TensorProto::decode(bytes.into())
+        .map_err(|error| Error::bad_input(Place::new("tensor"), error.to_string()))?;
+    let tensor = tensor::tensor(&message, &mut Folder::none())?;
+    Ok((message.name, tensor))
+}
