@@ -112,10 +112,14 @@ fn movement_chain(
         }
         _ => return Ok(None),
     };
-    match source {
-        Some(source) => Ok(Some(builder.op(merged, &[source])?)),
-        None => Ok(None),
-    }
+    let Some(source) = source else { return Ok(None) };
+    // The two may cancel each other.
+    let value = match merged {
+        Op::Reshape { shape } => builder.reshape(source, &shape)?,
+        Op::Transpose { permutation } => builder.transpose(source, &permutation)?,
+        op => builder.op(op, &[source])?,
+    };
+    Ok(Some(value))
 }
 
 /// A select with a condition that is the same everywhere.

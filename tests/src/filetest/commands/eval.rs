@@ -23,17 +23,20 @@ const MAX_BYTES: usize = 1 << 20;
 pub fn run(file: &TestFile, arguments: &[String]) -> Result<Outcome, String> {
     no_arguments(arguments)?;
     let module = parse(&file.text).map_err(|errors| cat::located(file, &file.text, &errors))?;
+    run_all(file, &module, 1.0)?;
+    Ok(Outcome::Done)
+}
+
+/// Checks the `run:` lines of a file, of which there must be some, on a module; `~=` takes `slack` times the usual tolerance.
+pub fn run_all(file: &TestFile, module: &Module, slack: f64) -> Result<(), String> {
     if file.runs.is_empty() {
         return Err("no `// run:` line".into());
     }
-    let failures: Vec<String> = file
-        .runs
-        .iter()
-        .filter_map(|(line, text)| {
-            run_line(&module, text).err().map(|message| format!("{}: {message}", file.at(*line)))
-        })
-        .collect();
-    if failures.is_empty() { Ok(Outcome::Done) } else { Err(failures.join("\n")) }
+    let run = |(line, text): &(usize, String)| {
+        run_line(module, text, slack).err().map(|message| format!("{}: {message}", file.at(*line)))
+    };
+    let failures: Vec<String> = file.runs.iter().filter_map(run).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
 /// What a run is expected to give.
@@ -47,7 +50,7 @@ enum Expected {
 const SEPARATORS: [(&str, Expected); 3] =
     [(" == ", Expected::Equal), (" ~= ", Expected::Close), (" fails: ", Expected::Failure)];
 
-fn run_line(module: &Module, text: &str) -> Result<(), String> {
+fn run_line(module: &Module, text: &str, slack: f64) -> Result<(), String> {
     let split = |(separator, expected): &(&str, Expected)| {
         text.split_once(*separator).map(|(call, results)| (call, *expected, results.trim()))
     };
@@ -63,8 +66,8 @@ fn run_line(module: &Module, text: &str) -> Result<(), String> {
         (Expected::Failure, Err(error)) => Err(format!("the error lacks `{text}`: {error}")),
         (Expected::Failure, Ok(results)) => Err(format!("no error but {}", show(&results))),
         (_, Err(error)) => Err(error.to_string()),
-        (Expected::Equal, Ok(results)) => compare(function, text, &results, false),
-        (Expected::Close, Ok(results)) => compare(function, text, &results, true),
+        (Expected::Equal, Ok(results)) => compare(function, text, &results, None),
+        (Expected::Close, Ok(results)) => compare(function, text, &results, Some(slack)),
     }
 }
 
@@ -81,7 +84,7 @@ fn custom_calls() -> CustomCalls<'static> {
 }
 
 /// Compares results with their literals.
-fn compare(function: &Function, text: &str, results: &[Tensor], close: bool) -> Result<(), String> {
+fn compare(function: &Function, text: &str, results: &[Tensor], slack: Option<f64>) -> Result<(), String> {
     let expected = complete(text, |cursor| {
         let mut expected = Vec::new();
         for (place, result) in results.iter().enumerate() {
@@ -95,9 +98,10 @@ fn compare(function: &Function, text: &str, results: &[Tensor], close: bool) -> 
         }
         Ok(expected)
     })?;
-    let equal = |(expected, result): (&Tensor, &Tensor)| {
-        expected.ty() == result.ty()
-            && if close { nearly_equal(expected, result) } else { same(expected, result) }
+    let equal = |(expected, result): (&Tensor, &Tensor)| match slack {
+        _ if expected.ty() != result.ty() => false,
+        Some(slack) => nearly_equal(expected, result, slack),
+        None => same(expected, result),
     };
     match expected.iter().zip(results).all(equal) {
         true => Ok(()),
@@ -114,15 +118,15 @@ fn same(a: &Tensor, b: &Tensor) -> bool {
         .all(|((x, y), (a, b))| x == y || a.is_nan() && b.is_nan())
 }
 
-/// Equal up to the rounding of decimal literals and of the interpreter's one operation.
-fn nearly_equal(expected: &Tensor, result: &Tensor) -> bool {
+/// Equal up to `slack` times the rounding of decimal literals and of one operation of the interpreter.
+fn nearly_equal(expected: &Tensor, result: &Tensor, slack: f64) -> bool {
     let tolerance = match expected.dtype() {
         DType::F64 => 1e-13,
         DType::F32 => 2.4e-7,
         DType::F16 => 2e-3,
         DType::BF16 => 1.6e-2,
         _ => 0.0,
-    };
+    } * slack;
     let near =
         |(a, b): (&f64, f64)| *a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * a.abs();
     expected.to_f64s().iter().zip(result.to_f64s()).all(near)

@@ -2,6 +2,7 @@
 
 mod cat;
 mod eval;
+mod opt;
 mod verify;
 
 pub use cat::round_trip;
@@ -30,6 +31,10 @@ pub const COMMANDS: &[(&str, Command)] = &[
     ("cat", cat::run),
     // Runs the interpreter on the inputs of the `run:` lines.
     ("eval", eval::run),
+    // Applies passes to every function; the `run:` lines hold before and after.
+    ("opt", opt::run),
+    // The `run:` lines hold after each pass of the pipeline.
+    ("passes", opt::run_passes),
     // Parses and verifies; the errors are those that are annotated.
     ("verify", verify::run),
 ];
