@@ -1,6 +1,5 @@
 //! Graven compiles neural-network models to native CPU code.
 //!
-//! * [`error`]: bad input, unsupported, our bug
 //! * [`import`]: model files to graph IR
 //! * [`pipeline`]: from a module to a program
 //! * [`passes`]: graph to graph
@@ -10,7 +9,12 @@
 //! * [`target`]: what schedules know about a target
 //! * [`codegen`]: machine code
 //! * [`emit`]: JIT, objects, executables
+//! * [`api`]: compile a model and run it in this process
+//! * [`cli`]: the command line
+//! * [`error`]: what can go wrong
 
+pub mod api;
+pub mod cli;
 pub mod codegen;
 pub mod emit;
 pub mod error;

@@ -1,2 +1,5 @@
-//! The `graven` command line.
-fn main() {}
+//! The `graven` command line; see [`graven::cli`].
+
+fn main() -> std::process::ExitCode {
+    graven::cli::run_command_line()
+}

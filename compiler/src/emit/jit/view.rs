@@ -41,6 +41,22 @@ impl<'a> TensorView<'a> {
         Ok(TensorView { dtype, shape, data })
     }
 
+    /// A view of `f32` numbers.
+    ///
+    /// # Errors
+    /// [`SessionError::Size`] if their number is not that of the shape.
+    pub fn f32(shape: &'a [usize], data: &'a [f32]) -> Result<TensorView<'a>, SessionError> {
+        TensorView::new(DType::F32, shape, bytemuck::cast_slice(data))
+    }
+
+    /// A view of `i64` numbers.
+    ///
+    /// # Errors
+    /// [`SessionError::Size`] if their number is not that of the shape.
+    pub fn i64(shape: &'a [usize], data: &'a [i64]) -> Result<TensorView<'a>, SessionError> {
+        TensorView::new(DType::I64, shape, bytemuck::cast_slice(data))
+    }
+
     /// A view of a tensor.
     ///
     /// # Errors
@@ -77,6 +93,14 @@ impl<'a> TensorViewMut<'a> {
     ) -> Result<TensorViewMut<'a>, SessionError> {
         check(dtype, shape, data)?;
         Ok(TensorViewMut { dtype, shape, data })
+    }
+
+    /// A view of `f32` numbers.
+    ///
+    /// # Errors
+    /// [`SessionError::Size`] if their number is not that of the shape.
+    pub fn f32(shape: &'a [usize], data: &'a mut [f32]) -> Result<TensorViewMut<'a>, SessionError> {
+        TensorViewMut::new(DType::F32, shape, bytemuck::cast_slice_mut(data))
     }
 
     /// Element type.

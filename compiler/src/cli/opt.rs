@@ -1,0 +1,62 @@
+//! `graven opt`.
+
+use super::arguments::{BackendName, ModelArguments};
+use super::failure::{Failure, Outcome};
+use super::model::load;
+use super::text;
+use crate::error::{Error, Place};
+use crate::passes::pipeline::{PIPELINE, Pass, apply};
+use graven_ir::text::display_graph;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Run passes over a model and print it as text
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Passes to run, in this order; by default all in the order of the compiler
+    #[arg(long, value_name = "PASSES", value_delimiter = ',', value_parser = find_pass)]
+    passes: Option<Vec<&'static Pass>>,
+    /// Write the text to a file, and large constants to a safetensors file next to it; without it, large constants are left out
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(super) fn execute(self) -> Outcome {
+        let mut module = load(&self.model.model, self.model.options(BackendName::Auto)?)?.module()?.module;
+        let all = || PIPELINE.iter().collect();
+        for pass in self.passes.clone().unwrap_or_else(all) {
+            let start = Instant::now();
+            for function in &mut module.functions {
+                function.graph = apply(pass, &mut module.constants, &function.graph).map_err(|error| {
+                    let place = Place::new(format!("pass `{}` in `{}`", pass.name, function.name));
+                    Failure::Compiler(Error::internal(place, error.to_string()))
+                })?;
+                if self.model.print_after_all {
+                    eprintln!("// after {}, function {}", pass.name, function.name);
+                    eprintln!("{}", display_graph(&function.graph, &module.constants));
+                }
+            }
+            if self.model.timing {
+                eprintln!("{:>10.3} ms  {}", start.elapsed().as_secs_f64() * 1e3, pass.name);
+            }
+        }
+        module.compact();
+        match &self.output {
+            Some(path) => text::write(&module, path),
+            None => {
+                print!("{}", text::for_reading(&module));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn find_pass(name: &str) -> Result<&'static Pass, String> {
+    PIPELINE.iter().find(|pass| pass.name == name).ok_or_else(|| {
+        let names: Vec<&str> = PIPELINE.iter().map(|pass| pass.name).collect();
+        format!("there is no pass `{name}`; the passes are {}", names.join(", "))
+    })
+}
