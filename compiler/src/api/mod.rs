@@ -20,6 +20,7 @@
 //! # Ok(()) }
 //! ```
 
+mod aot;
 mod bind;
 mod cache;
 mod dtypes;
@@ -35,6 +36,7 @@ mod source;
 mod weights;
 
 pub use crate::emit::jit::{TensorView, TensorViewMut};
+pub use aot::Product;
 pub(crate) use dtypes::{abi_dtype, dtype_of, native_order};
 pub use executable::Statistics;
 pub(crate) use flops::flops;

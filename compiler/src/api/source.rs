@@ -57,7 +57,7 @@ impl Compiler {
     }
 
     fn loaded(&self, source: Source) -> LoadedModel {
-        LoadedModel { options: Arc::new(self.options.clone()), source }
+        LoadedModel { options: Arc::new(self.options.clone()), source, shapes: BTreeMap::new() }
     }
 }
 
@@ -73,15 +73,22 @@ enum Source {
 pub struct LoadedModel {
     pub(super) options: Arc<Options>,
     source: Source,
+    /// Shapes of inputs that the user states beforehand.
+    shapes: BTreeMap<String, Vec<usize>>,
 }
 
 impl LoadedModel {
+    /// The same model for inputs of these shapes only.
+    pub fn with_input_shapes(self, shapes: BTreeMap<String, Vec<usize>>) -> LoadedModel {
+        LoadedModel { shapes, ..self }
+    }
+
     /// The module, with extents bound as far as the options say.
     ///
     /// # Errors
     /// Those of the importer; a named extent that has neither value nor range is bad input.
     pub fn module(&self) -> Result<Imported, Error> {
-        self.import(&BTreeMap::new())
+        self.import(&self.shapes)
     }
 
     /// The module for inputs of these shapes.

@@ -4,8 +4,8 @@ use super::arguments::{BackendName, ModelArguments};
 use super::failure::{Failure, Outcome};
 use super::limits::Limits;
 use super::model::load;
-use super::text;
-use crate::api::WeightsMode;
+use super::{arrays, text};
+use crate::api::{Product, WeightsMode};
 use crate::error::{Error, Place};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     /// The file to write
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+    /// Compile for inputs of the shapes that the arrays of this npz file have
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
     /// What to write; obj, staticlib and cdylib come with a C header next to them
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     emit: Emit,
@@ -72,19 +75,26 @@ impl Arguments {
             Weights::File => WeightsMode::File,
         };
         options.target()?;
-        let limits = Limits::set(self.model.max_memory, self.model.max_seconds);
-        let module = load(&self.model.model, options)?.module()?.module;
-        match self.emit {
-            Emit::Gir => {
-                drop(limits);
-                text::write(&module, &self.output)
-            }
-            kind => {
-                let name =
-                    kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string());
-                let reason = format!("`--emit {name}` is not built yet");
-                Err(Failure::Compiler(Error::unsupported(Place::new("command line"), reason)))
-            }
+        let mut loaded = load(&self.model.model, options)?;
+        if let Some(path) = &self.inputs {
+            let arrays = arrays::read(path, None)?;
+            let shapes = arrays.into_iter().map(|(name, tensor)| (name, tensor.shape().to_vec()));
+            loaded = loaded.with_input_shapes(shapes.collect());
         }
+        let _limits = Limits::set(self.model.max_memory, self.model.max_seconds);
+        let product = match self.emit {
+            Emit::Exe => Product::Executable,
+            Emit::Obj => Product::Object,
+            Emit::Staticlib => Product::StaticLibrary,
+            Emit::Cdylib => Product::SharedLibrary,
+            Emit::Gir => return text::write(&loaded.module()?.module, &self.output),
+            Emit::Clif | Emit::Asm | Emit::Kir => {
+                let name = self.emit.to_possible_value();
+                let name = name.as_ref().map_or("", |value| value.get_name());
+                let reason = format!("`--emit {name}` is not built yet");
+                return Err(Failure::Compiler(Error::unsupported(Place::new("command line"), reason)));
+            }
+        };
+        Ok(loaded.write(product, &self.output)?)
     }
 }

@@ -1,0 +1,99 @@
+//! What `graven compile` writes.
+
+use super::graven::{Ended, graven, graven_in, models};
+use std::path::Path;
+use std::process::Command;
+
+fn compile(folder: &Path, arguments: &str) {
+    let ended = graven_in(folder, &format!("compile {{}}/digits.onnx {arguments}"));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+}
+
+fn run(folder: &Path, program: &str, arguments: &[&str]) -> Ended {
+    let path = folder.join(program);
+    Command::new(path).args(arguments).current_dir(folder).output().expect("the program starts").into()
+}
+
+#[test]
+fn executables_give_the_bits_of_the_jit() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = models().join("digits_inputs.npz").display().to_string();
+    let jit = graven_in(folder.path(), "run {}/digits.onnx --inputs {}/digits_inputs.npz --outputs jit.npz");
+    assert_eq!(jit.code, Some(0), "{}", jit.stderr);
+    for weights in ["embed", "file"] {
+        compile(folder.path(), &format!("-o digits --weights {weights}"));
+        assert_eq!(folder.path().join("digits.weights").exists(), weights == "file");
+        let ended = run(folder.path(), "digits", &["--inputs", &inputs, "--outputs", "exe.npz"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_eq!(ended.stdout, jit.stdout);
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(read("exe.npz"), read("jit.npz"));
+    }
+}
+
+#[test]
+fn objects_work_in_c_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path(), "--emit obj -o digits.o");
+    let source = models().join("../c/digits.c");
+    let status = Command::new("cc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I."])
+        .arg(source)
+        .args(["digits.o", "-o", "digits"])
+        .current_dir(folder.path())
+        .status()
+        .expect("a C compiler is installed");
+    assert!(status.success());
+    let ended = run(folder.path(), "digits", &[]);
+    assert_eq!((ended.code, ended.stdout.trim()), (Some(0), "it is a 1"), "{}", ended.stderr);
+}
+
+#[test]
+fn objects_for_other_targets() {
+    let folder = tempfile::tempdir().unwrap();
+    for target in ["aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "aarch64-apple-darwin"] {
+        compile(folder.path(), &format!("--emit obj -o digits.o --target {target}"));
+        assert!(folder.path().join("digits.h").exists());
+    }
+    let foreign =
+        graven_in(folder.path(), "compile {}/digits.onnx -o digits --target s390x-unknown-linux-gnu");
+    assert_eq!(foreign.code, Some(3), "{}", foreign.stderr);
+    assert!(foreign.stderr.contains("--emit obj"), "{}", foreign.stderr);
+    assert!(!folder.path().join("digits").exists());
+}
+
+#[test]
+fn text_runs_like_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path(), "--emit gir -o digits.gir");
+    assert!(folder.path().join("digits.safetensors").exists());
+    let run = |model: &str| graven_in(folder.path(), &format!("run {model} --inputs {{}}/digits_inputs.npz"));
+    let (text, model) = (run("digits.gir"), run("{}/digits.onnx"));
+    assert_eq!(text.code, Some(0), "{}", text.stderr);
+    assert_eq!(text.stdout, model.stdout);
+}
+
+#[test]
+fn an_existing_file_survives_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("y.npz"), "precious").unwrap();
+    let ended = graven_in(folder.path(), "run {}/digits.onnx --outputs y.npz");
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(std::fs::read_to_string(folder.path().join("y.npz")).unwrap(), "precious");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn help_lists_the_commands() {
+    let help = graven("--help");
+    assert_eq!(help.code, Some(0));
+    for command in ["compile", "run", "check", "bench", "info", "opt"] {
+        assert!(help.stdout.contains(command), "{}", help.stdout);
+        let help = graven(&format!("{command} --help"));
+        assert_eq!(help.code, Some(0));
+        assert!(help.stdout.contains("Usage: graven"), "{}", help.stdout);
+    }
+    assert!(!help.stdout.contains("train"), "{}", help.stdout);
+    assert_eq!(graven("--version").stdout, format!("graven {}\n", env!("CARGO_PKG_VERSION")));
+}
