@@ -1,17 +1,19 @@
 //! Runs kernels on bytes.
 
+use super::emulated;
 use crate::emit::jit::JitKernel;
 use crate::kernel::Kernel;
 use crate::target::Target;
 use graven_ir::{DType, element};
 
-/// The targets that this machine can run code of: each x86-64 level, and the host's CPU.
+/// The targets that this machine can run code of: each x86-64 level, the host's CPU, and what is emulated.
 pub fn runnable_targets() -> Vec<Target> {
     let host = Target::host().unwrap();
     let triple = host.triple.to_string();
     let levels = ["x86-64-v1", "x86-64-v2", "ivybridge", "x86-64-v3", "x86-64-v4"];
     let levels = levels.iter().filter_map(|cpu| Target::new(&triple, Some(cpu)).ok());
-    levels.filter(|target| host.features.contains(target.features)).chain([host.clone()]).collect()
+    let native = levels.filter(|target| host.features.contains(target.features)).chain([host.clone()]);
+    native.chain(emulated::targets().iter().cloned()).collect()
 }
 
 /// Lanes from a scalar to four vectors of 128 bits, where the dtype has vectors.
@@ -36,6 +38,9 @@ pub fn run_tasks(
     extents: &[i64],
     tasks: i64,
 ) -> (Vec<Vec<u8>>, i32) {
+    if emulated::targets().contains(target) {
+        return emulated::run(kernel, target, buffers, extents, tasks);
+    }
     let compiled = JitKernel::new(kernel, target)
         .unwrap_or_else(|error| panic!("{error} on {}\n{kernel:?}", target.cpu));
     // Words of 8 bytes, for the alignment of any element.

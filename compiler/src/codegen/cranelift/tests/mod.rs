@@ -2,10 +2,12 @@
 //! narrower than, equal to and wider than those of the target.
 //!
 //! * `harness`: runs a kernel
+//! * `emulated`: on other architectures
 //! * `reference`: the operations on single elements
 
 mod control;
 mod elementwise;
+mod emulated;
 mod harness;
 mod lanes;
 mod memory;
