@@ -25,7 +25,7 @@ pub(super) fn bind(
         }
     }
     if let Some(function) = module.functions.first() {
-        binder.from_shapes(function, shapes)?;
+        binder.bind_shapes(function, shapes)?;
     }
     let values = binder.values;
     if values.is_empty() {
@@ -85,7 +85,7 @@ impl Binder<'_> {
         }
     }
 
-    fn from_shapes(
+    fn bind_shapes(
         &mut self,
         function: &Function,
         shapes: &BTreeMap<String, Vec<usize>>,

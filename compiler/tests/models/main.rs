@@ -3,6 +3,7 @@
 //! `GRAVEN_TEST_DATA` names the folder: a folder per model with `model.onnx`, `inputs.npz` and `outputs.npz`. Where it is not set, every test is
 //! reported as ignored; where it is set, a missing model is a failure.
 
+use graven_runtime::npz::{Archive, Writer};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -50,6 +51,10 @@ const MODELS: &[(&str, Option<f64>)] = &[
     ("yunet_n_dynamic", None),
 ];
 
+/// Detections whose recorded scores are nearer to each other than the rounding of f32, so that either may come first: model, places along axis 1.
+/// Those of `deimv2_atto` are 0.01587978 and 0.01587975, 2e-6 apart relatively.
+const TIES: &[(&str, usize, usize)] = &[("deimv2_atto", 233, 234)];
+
 const GRAVEN: &str = env!("CARGO_BIN_EXE_graven");
 
 fn main() {
@@ -85,11 +90,40 @@ fn succeed(command: &mut Command) -> Result<Output, Failed> {
     }
 }
 
-/// The outputs must be those that were recorded.
+/// The outputs must be those that were recorded, or those with a tie the other way round.
 fn check_jit(folder: &Path, tolerance: Option<f64>) -> Result<(), Failed> {
+    let recorded = folder.join("outputs.npz");
+    let first = check(folder, &recorded, tolerance);
+    let tie = TIES.iter().find(|(name, ..)| folder.ends_with(name));
+    let (Err(_), Some((_, one, other))) = (&first, tie) else { return first };
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let swapped = place.path().join("outputs.npz");
+    swap(&recorded, &swapped, *one, *other)?;
+    check(folder, &swapped, tolerance)
+}
+
+/// Writes the arrays with two places along axis 1 exchanged.
+fn swap(from: &Path, to: &Path, one: usize, other: usize) -> Result<(), Failed> {
+    let bytes = std::fs::read(from).map_err(|error| error.to_string())?;
+    let archive = Archive::open(&bytes).map_err(|error| error.to_string())?;
+    let mut writer = Writer::new(Vec::new());
+    for name in archive.names() {
+        let array = archive.get(name).ok_or("an array is missing")?.map_err(|error| error.to_string())?;
+        let mut data = array.data.into_owned();
+        let row = data.len() / array.shape.iter().take(2).product::<i64>().max(1).unsigned_abs() as usize;
+        for byte in 0..row {
+            data.swap(one * row + byte, other * row + byte);
+        }
+        writer.add(name, array.dtype, &array.shape, &data).map_err(|error| error.to_string())?;
+    }
+    let bytes = writer.finish().map_err(|error| error.to_string())?;
+    Ok(std::fs::write(to, bytes).map_err(|error| error.to_string())?)
+}
+
+fn check(folder: &Path, expected: &Path, tolerance: Option<f64>) -> Result<(), Failed> {
     let mut command = Command::new(GRAVEN);
     command.arg("check").arg(folder.join("model.onnx"));
-    command.arg("--inputs").arg(folder.join("inputs.npz")).arg("--expect").arg(folder.join("outputs.npz"));
+    command.arg("--inputs").arg(folder.join("inputs.npz")).arg("--expect").arg(expected);
     if let Some(tolerance) = tolerance {
         let tolerance = tolerance.to_string();
         command.args(["--rtol", &tolerance, "--atol", &tolerance]);
