@@ -48,7 +48,8 @@ struct Server {
 
 /// The emulator of an architecture, started when it is first wanted.
 fn server(arch: Arch) -> Option<&'static Mutex<Server>> {
-    static SERVERS: OnceLock<Mutex<HashMap<&'static str, Option<&'static Mutex<Server>>>>> = OnceLock::new();
+    type Servers = HashMap<&'static str, Option<&'static Mutex<Server>>>;
+    static SERVERS: OnceLock<Mutex<Servers>> = OnceLock::new();
     let servers = SERVERS.get_or_init(Default::default);
     let mut servers = servers.lock().unwrap();
     *servers
