@@ -16,7 +16,8 @@ use std::time::Instant;
 /// # Errors
 /// Bad input where the program would exceed the limits of the options; unsupported and internal errors of the compiler.
 pub(crate) fn lower(module: &Module, target: &Target, options: &Options) -> Result<Program, Error> {
-    let mut start = Instant::now();
+    let begin = Instant::now();
+    let mut start = begin;
     let mut observe = |name: &str, constants: &Constants, graph: &Graph| {
         options.stage(name, start.elapsed());
         if let Some(observer) = &options.observer {
@@ -27,7 +28,13 @@ pub(crate) fn lower(module: &Module, target: &Target, options: &Options) -> Resu
     let program = pipeline::lower(module, target, &mut observe).map_err(lower_error)?;
     options.stage("form", start.elapsed());
     check_memory(&program, options)?;
-    Ok(program)
+    match options.max_time {
+        Some(limit) if begin.elapsed() > limit => {
+            let reason = format!("compiling takes longer than {} seconds", limit.as_secs_f64());
+            Err(Error::bad_input(Place::new("the model"), reason))
+        }
+        _ => Ok(program),
+    }
 }
 
 /// What running the program takes must not exceed the limit.

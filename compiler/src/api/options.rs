@@ -85,7 +85,7 @@ pub struct Options {
     pub accuracy: Accuracy,
     /// The most bytes that weights, arena, inputs and outputs may take together.
     pub max_memory: Option<u64>,
-    /// How long a compilation may take.
+    /// How long the passes and the forming of kernels may take; looked at when they are done.
     pub max_time: Option<Duration>,
     /// Sees what the compilation does.
     pub observer: Option<Arc<dyn Observer>>,
