@@ -53,6 +53,10 @@ pub fn build(runtime: &Path, target_dir: &Path, target: Option<&str>) -> Result<
     command.env("CARGO_ENCODED_RUSTFLAGS", "");
     // Under clippy this would check instead of build.
     command.env_remove("RUSTC_WORKSPACE_WRAPPER");
+    // Intermediate files too: a folder that the configuration names may be locked by the cargo that waits for this one.
+    command.env("CARGO_BUILD_BUILD_DIR", target_dir);
+    // Link-time optimisation refuses to be incremental.
+    command.env("CARGO_INCREMENTAL", "0");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;
     if !output.status.success() {

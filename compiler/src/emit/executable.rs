@@ -1,6 +1,7 @@
 //! Stand-alone executables: a model's object with a main function, and the runtime.
 
-use super::library::{BuildError, require_host, working_folder};
+use super::file::working_folder;
+use super::library::{BuildError, require_host};
 use super::linker::link;
 use super::object::{ObjectFacts, ObjectOptions, write_object};
 use crate::codegen::KernelCompiler;
@@ -8,6 +9,7 @@ use crate::program::Program;
 use crate::target::Target;
 use std::ffi::OsString;
 use std::path::Path;
+use target_lexicon::Triple;
 
 /// The runtime's object for this machine's system, built when the compiler was.
 static RUNTIME: &[u8] = include_bytes!(env!("GRAVEN_RUNTIME_OBJECT"));
@@ -24,6 +26,7 @@ pub fn write_executable(
     path: &Path,
 ) -> Result<ObjectFacts, BuildError> {
     require_host("an executable", target)?;
+    require_runtime(target)?;
     let place = working_folder(path)?;
     let (object, runtime) = (place.path().join("model.o"), place.path().join("runtime.o"));
     let facts = write_object(program, target, compiler, ObjectOptions { main: true, ..options }, &object)?;
@@ -34,6 +37,15 @@ pub fn write_executable(
     arguments.extend(last.split(' ').map(OsString::from));
     link(&arguments, path)?;
     Ok(facts)
+}
+
+/// Refuses to link with another C library than the runtime's.
+fn require_runtime(target: &Target) -> Result<(), BuildError> {
+    let runtime = env!("GRAVEN_RUNTIME_TARGET").parse::<Triple>();
+    match runtime.is_ok_and(|runtime| runtime.environment == target.triple.environment) {
+        true => Ok(()),
+        false => Err(BuildError::Foreign { what: "an executable", triple: target.triple.to_string() }),
+    }
 }
 
 /// What the runtime's object needs to be linked with on a system with ELF files.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 /// The folder that a file is in.
 pub fn folder(path: &Path) -> &Path {
@@ -24,7 +24,23 @@ pub fn beside(path: &Path, executable: bool) -> io::Result<NamedTempFile> {
         builder.permissions(std::fs::Permissions::from_mode(mode));
     }
     let _ = executable;
-    builder.tempfile_in(folder(path))
+    builder.tempfile_in(folder(path)).map_err(|error| folder_error(&error))
+}
+
+/// A folder for what is on its way to `path`, on the same file system, deleted on drop. Its path is absolute, so that no program takes it for an
+/// option.
+pub fn working_folder(path: &Path) -> io::Result<TempDir> {
+    let folder = std::path::absolute(folder(path))?;
+    Builder::new().prefix(".graven-").tempdir_in(folder).map_err(|error| folder_error(&error))
+}
+
+/// The error of making something temporary, without its name, which says nothing to users.
+fn folder_error(error: &io::Error) -> io::Error {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => "its folder does not exist".to_string(),
+        kind => format!("its folder can't be written to ({kind})"),
+    };
+    io::Error::new(error.kind(), text)
 }
 
 /// Writes a file beside `path` and gives it that name when it is complete.
@@ -60,5 +76,20 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         write_atomically(&path, |writer| writer.write_all(b"whole")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn folders_that_cannot_be_written_to_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        for (path, text) in
+            [("missing/out", "its folder does not exist"), ("file/out", "its folder can't be written to")]
+        {
+            let path = folder.path().join(path);
+            for error in [beside(&path, true).unwrap_err(), working_folder(&path).unwrap_err()] {
+                assert!(error.to_string().starts_with(text), "{error}");
+            }
+        }
+        assert!(working_folder(Path::new("out")).unwrap().path().is_absolute());
     }
 }

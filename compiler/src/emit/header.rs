@@ -1,4 +1,8 @@
 //! The C header of an object: what its functions take, for C99 and C++.
+//!
+//! `example` writes the comment that shows how to call them.
+
+mod example;
 
 use super::descriptor::state_bytes;
 use super::identifier::{distinct, prefix};
@@ -6,7 +10,7 @@ use super::object::ObjectFacts;
 use crate::codegen::cranelift::entry::extents::ComputedExtents;
 use crate::program::{Port, Program};
 use crate::target::Target;
-use graven_ir::{DType, Dim};
+use graven_ir::{DType, Dim, Symbol};
 use graven_runtime::abi;
 use std::fmt::{self, Write};
 
@@ -33,19 +37,34 @@ struct Header<'a> {
     symbols: Vec<String>,
 }
 
-/// A text within a comment: printable ASCII that can't end it.
+/// A text within a comment: one line that can't end it or the line, of letters that look like what they are, and not endless.
 struct Comment<'t>(&'t str);
 
 impl fmt::Display for Comment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            // `*/` and `/*`, line continuations and trigraphs.
-            '*' | '\\' | '?' => f.write_char('_'),
-            ' '..='~' => f.write_char(c),
-            _ => f.write_char('_'),
-        })
+        let mut before = ' ';
+        for c in self.0.chars().take(COMMENT_LENGTH) {
+            // Ends and beginnings of comments, trigraphs.
+            if matches!((before, c), ('*', '/') | ('/', '*') | ('?', '?')) {
+                f.write_char(' ')?;
+            }
+            before = match c {
+                '"' | '\\' => '_',
+                ' '..='~' => c,
+                _ if c.is_alphanumeric() => c,
+                _ => '_',
+            };
+            f.write_char(before)?;
+        }
+        match self.0.chars().nth(COMMENT_LENGTH) {
+            Some(_) => f.write_str("..."),
+            None => Ok(()),
+        }
     }
 }
+
+/// The most characters that a comment shows of a name.
+const COMMENT_LENGTH: usize = 200;
 
 impl<'a> Header<'a> {
     fn new(program: &'a Program, target: &'a Target, facts: &'a ObjectFacts) -> Header<'a> {
@@ -88,6 +107,7 @@ impl<'a> Header<'a> {
         self.state(w)?;
         self.dims(w)?;
         self.functions(w)?;
+        example::write(w, self)?;
         writeln!(w, "#ifdef __cplusplus\n}}\n#endif\n\n#endif")
     }
 
@@ -114,6 +134,10 @@ impl<'a> Header<'a> {
         writeln!(w, "#define {m}_WEIGHTS_BYTES ((uint64_t){}u)", weights.bytes)?;
         let hash: String = weights.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         writeln!(w, "#define {m}_WEIGHTS_HASH \"{hash}\"")?;
+        writeln!(w, "/* Version of the interface, and what the CPU must have. */")?;
+        writeln!(w, "#define {m}_ABI_VERSION {}", abi::ABI_VERSION)?;
+        writeln!(w, "#define {m}_CPU_FEATURES \"{}\"", self.target.features)?;
+        writeln!(w, "/* Sizes of the buffers, at the bounds of the dimensions. */")?;
         for (kind, ports, names) in self.ports() {
             for (port, name) in ports.iter().zip(names) {
                 let elements = port.ty.checked_upper_elements().unwrap_or(0) as u64;
@@ -199,10 +223,11 @@ impl<'a> Header<'a> {
         for (symbol, name) in self.program.symbols.iter().zip(&self.symbols) {
             writeln!(
                 w,
-                "    /* \"{}\", from {} to {} */",
+                "    /* \"{}\", from {} to {}, {} */",
                 Comment(symbol.name()),
                 symbol.lower(),
-                symbol.upper()
+                symbol.upper(),
+                if is_given(self.program, symbol) { "set by the caller" } else { "set by the run" }
             )?;
             writeln!(w, "    int64_t {name};")?;
         }
@@ -213,7 +238,8 @@ impl<'a> Header<'a> {
         let m = &self.prefix;
         writeln!(
             w,
-            "/* Runs the model once; 0 or one of GRAVEN_ERROR_*. `exec` may be null: one thread, embedded weights. */"
+            "/* Runs the model once; 0 or one of GRAVEN_ERROR_*. `exec` {}. */",
+            if self.needs_file() { "must have the weights" } else { "may be null: one thread" }
         )?;
         writeln!(
             w,
@@ -225,16 +251,27 @@ impl<'a> Header<'a> {
         )?;
         writeln!(w, "int32_t {m}_check_cpu(void);\n")?;
         if !self.computed.dims.is_empty() {
-            writeln!(
-                w,
-                "/* Computes the extents that depend on the dimensions: {} of them. */",
-                self.computed.dims.len()
-            )?;
+            writeln!(w, "/* Computes the extents that depend on the dimensions:")?;
+            for (place, dim) in self.computed.dims.iter().enumerate() {
+                writeln!(w, " *   extents[{place}] = {}", Comment(&dim.to_string()))?;
+            }
+            writeln!(w, " */\n#define {}_EXTENT_COUNT {}", self.capitals, self.computed.dims.len())?;
             writeln!(w, "void {m}_extents(const {m}_dims *dims, int64_t *extents);\n")?;
         }
         writeln!(w, "/* The model for callers that don't know it in advance. */")?;
         writeln!(w, "extern const graven_model {m}_model;\n")
     }
+
+    /// Whether the caller must hand in the weights.
+    fn needs_file(&self) -> bool {
+        self.facts.weights.bytes > 0 && !self.facts.weights.embedded
+    }
+}
+
+/// Whether a symbol is an extent of an input; otherwise the run finds it out.
+fn is_given(program: &Program, symbol: &Symbol) -> bool {
+    let mut extents = program.inputs.iter().flat_map(|port| &port.ty.shape);
+    extents.any(|dim| dim.as_symbol() == Some(symbol))
 }
 
 /// The C type of an element; halves are passed as their bits.

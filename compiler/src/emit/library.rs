@@ -1,7 +1,7 @@
 //! Static and shared libraries, each with a header beside it. They need nothing: no runtime, no C library.
 
 use super::archive::write_archive;
-use super::file::{folder, write_atomically};
+use super::file::{working_folder, write_atomically};
 use super::header::header;
 use super::linker::{LinkError, link};
 use super::object::{ObjectError, ObjectFacts, ObjectOptions, write_object};
@@ -13,7 +13,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use target_lexicon::{BinaryFormat, Triple};
-use tempfile::TempDir;
 
 /// Why there is no library or executable.
 #[derive(Debug, thiserror::Error)]
@@ -116,16 +115,14 @@ pub fn write_shared_library(
     let facts = write_object(program, target, compiler, options, &object)?;
     let mut arguments: Vec<OsString> = vec!["-shared".into(), "-nostdlib".into(), object.into()];
     if target.triple.binary_format == BinaryFormat::Elf {
-        arguments.extend(["-Wl,--gc-sections", "-s"].map(OsString::from));
+        arguments.extend(["-Wl,--gc-sections", "-Wl,-z,text", "-s"].map(OsString::from));
+        // Programs look for the library by this name, wherever it was linked.
+        arguments.extend(["-Xlinker", "-soname", "-Xlinker"].map(OsString::from));
+        arguments.push(path.file_name().unwrap_or_default().into());
     }
     link(&arguments, path)?;
     write_header(program, target, &facts, path)?;
     Ok(facts)
-}
-
-/// A folder for what is on its way to `path`, on the same file system, deleted on drop.
-pub(super) fn working_folder(path: &Path) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(".graven-").tempdir_in(folder(path))
 }
 
 /// Refuses to link for another system than this one.
