@@ -80,7 +80,8 @@ pub enum Stmt {
         args: SmallVec<[Val; 3]>,
     },
     /// Reads elements, converted from the buffer's dtype to the result's type. The dtypes are equal, or the buffer's is
-    /// narrower (bool, i8, u8, i16, u16, f16, bf16) and the result's is i32, u32 or f32 or, for scalars, anything `Convert` takes.
+    /// narrower: bool, i4, u4, i8, u8, i16 and u16 are read as i32, u32 or f32, f16 and bf16 as f32, and scalars of all of them as anything
+    /// that `Convert` takes.
     Load {
         /// The new value.
         result: Val,
@@ -91,7 +92,8 @@ pub enum Stmt {
         /// Lanes to read; the others are 0 and are not accessed.
         mask: Option<Val>,
     },
-    /// Writes elements, converted from the value's type to the buffer's dtype, the converse of a load. A mask stored to a bool buffer gives 0 and 1.
+    /// Writes elements, converted from the value's type to the buffer's dtype, the converse of a load. Bool buffers take masks, which give 0 and 1, and
+    /// nothing else.
     Store {
         /// What.
         value: Val,
@@ -135,7 +137,8 @@ pub struct For {
     pub carried: Vec<Carried>,
     /// The body; it yields the next values of `carried`.
     pub body: Block,
-    /// Whether the trips are independent tasks. Only a statement of the outermost block may be parallel, after it come no other loops or stores, and it has no carried values.
+    /// Whether the trips are independent tasks. Only one statement of the outermost block may be parallel. It has no carried values; the statements around
+    /// it, which every task executes, store nothing, and after it come no loops or branches.
     pub parallel: bool,
 }
 

@@ -4,14 +4,25 @@
 //! * [`ops`]: operations on register values
 //! * [`ir`]: kernels, statements, loops, buffers
 //! * [`builder`]: builds kernels from index expressions
+//! * [`text`]: the `.kir` form
+//! * [`verify`]: the invariants
+//! * [`interp`]: runs kernels with checked memory
+//! * [`math`]: the graph's elementwise functions as operations
 
 pub mod builder;
+mod infer;
+pub mod interp;
 pub mod ir;
 pub mod math;
 pub mod ops;
+pub mod text;
 pub mod types;
+pub mod verify;
+mod visit;
 
 pub use builder::{Features, KernelBuilder, OpenLoop};
+pub use infer::TypeError;
 pub use ir::{Access, Address, Block, Buffer, BufferId, Carried, For, If, Kernel, Spread, Stmt, Val};
 pub use ops::{Binary, Compare, Horizontal, KernelOp, Number, Unary};
 pub use types::{Element, Type};
+pub use verify::{Path, PathStep, VerifyError, VerifyLimits, verify};

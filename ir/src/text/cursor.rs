@@ -1,5 +1,6 @@
 //! The state of a recursive-descent parser: the current token and the errors so far.
 
+use super::label::Label;
 use super::lexer::{Lexeme, Lexer, Token};
 use super::name::unescape;
 use super::{ParseError, ParseErrorKind, Span};
@@ -196,6 +197,32 @@ impl<'t> Cursor<'t> {
                 Ok(word.to_owned())
             }
             _ => self.text(expected),
+        }
+    }
+
+    /// Takes a `%` with a name.
+    pub fn value_name(&mut self, expected: &str) -> Parse<String> {
+        match self.current.token {
+            Token::Value(raw) => self.label_name(raw, expected),
+            _ => Err(self.unexpected(expected)),
+        }
+    }
+
+    /// Takes an `@` with a name.
+    pub fn global_name(&mut self, expected: &str) -> Parse<String> {
+        match self.current.token {
+            Token::Global(raw) => self.label_name(raw, expected),
+            _ => Err(self.unexpected(expected)),
+        }
+    }
+
+    fn label_name(&mut self, raw: &str, expected: &str) -> Parse<String> {
+        match Label::new(raw) {
+            Some(Label::Name(name, 0)) => {
+                self.advance();
+                Ok(name)
+            }
+            _ => Err(self.unexpected(expected)),
         }
     }
 

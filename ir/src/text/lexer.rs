@@ -31,7 +31,7 @@ pub enum Token<'t> {
 
 /// Every punctuation mark, longer ones before their prefixes.
 pub const PUNCTUATION: &[&str] =
-    &["..=", "...", "->", "(", ")", "[", "]", "{", "}", ",", ":", "=", "+", "-", "*"];
+    &["..=", "...", "..", "->", "(", ")", "[", "]", "{", "}", ",", ":", "=", "+", "-", "*"];
 
 /// As error messages name what was found.
 impl fmt::Display for Token<'_> {

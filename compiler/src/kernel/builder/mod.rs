@@ -70,6 +70,8 @@ pub struct KernelBuilder {
     depths: SecondaryMap<Val, usize>,
     /// Values that are constants.
     known: FxHashMap<Val, Number>,
+    /// Masks of another width that masks were converted from.
+    converted_masks: FxHashMap<Val, Val>,
     fresh: u32,
     features: Features,
     trace: Option<Vec<Dim>>,
@@ -87,6 +89,7 @@ impl KernelBuilder {
             symbols: FxHashMap::default(),
             depths: SecondaryMap::new(),
             known: FxHashMap::default(),
+            converted_masks: FxHashMap::default(),
             fresh: 0,
             features: Features::default(),
             trace: None,

@@ -74,15 +74,21 @@ impl KernelBuilder {
         }
     }
 
-    /// The mask for elements of another width; nothing where it is equal.
+    /// The mask for elements of the width of `like`; nothing where it is equal.
     pub fn convert_mask(&mut self, mask: Val, like: Type) -> Val {
         let wanted = like.with_lanes(self.ty(mask).lanes).mask();
-        match wanted.element {
-            Element::Mask { bits } if wanted != self.ty(mask) => {
-                self.push(KernelOp::ConvertMask { bits }, &[mask], wanted)
-            }
-            _ => mask,
+        let Element::Mask { bits } = wanted.element else { return mask };
+        if wanted == self.ty(mask) {
+            return mask;
         }
+        if let Some(source) = self.converted_masks.get(&mask)
+            && self.ty(*source) == wanted
+        {
+            return *source;
+        }
+        let result = self.push(KernelOp::ConvertMask { bits }, &[mask], wanted);
+        self.converted_masks.insert(result, mask);
+        result
     }
 
     /// A scalar in all lanes; nothing for one lane.

@@ -119,11 +119,13 @@ def polynomials(bits):
     yield ("cos", "cos r = 1 − z ÷ 2 + z²·P(z), z = r², |r| ≤ π ÷ 4") + fit(
         lambda r: 1 - (1 - r * r / 2) / mp.cos(r), powers(lambda r: 1 / mp.cos(r), range(4, 4 + 2 * n(3, 6), 2)),
         0, mp.pi / 4, bits)
+    yield ("tan", "tan r = r + r·z·P(z), z = r², |r| ≤ π ÷ 4") + relative_odd(mp.tan, n(7, 15), 0, mp.pi / 4, bits)
     yield ("asin", "asin x = x + x·z·P(z), z = x², |x| ≤ 0.5405") + relative_odd(
         mp.asin, n(6, 13), 0, mp.mpf("0.5405"), bits)
     yield ("atan", "atan x = x + x·z·P(z), z = x², |x| ≤ 1 (f64: tan(π ÷ 8))") + relative_odd(
         mp.atan, n(9, 11), 0, 1 if single else mp.tan(mp.pi / 8), bits)
     yield ("sinh", "sinh x = x + x·z·P(z), z = x², |x| ≤ 1") + relative_odd(mp.sinh, n(4, 7), 0, 1, bits)
+    yield ("tanh", "tanh x = x + x·z·P(z), z = x², |x| ≤ 0.55") + relative_odd(mp.tanh, n(4, 11), 0, mp.mpf("0.55"), bits)
     yield ("erf", "erf x = x + x·P(x²), |x| ≤ 15/16 (f64: 1)") + fit(
         lambda x: 1 - x / mp.erf(x), powers(lambda x: 1 / mp.erf(x), range(1, 1 + 2 * n(6, 12), 2)), 0, boundary, bits)
     yield ("erfc", "log₂(1 − erf x) = P(x), 15/16 ≤ x ≤ 3.95 (f64: 1 ≤ x ≤ 6); error relative to erf") + fit(
@@ -131,10 +133,12 @@ def polynomials(bits):
 
 
 def split(x, bits):
-    """x as a sum of numbers of the given precisions."""
+    """x as a sum of numbers of the given precisions, all positive: multiples of them by 0 are zeros of one sign."""
     parts = []
     for precision in bits:
-        parts.append(round_to(x, precision))
+        _, exponent = mp.frexp(x)
+        unit = mp.ldexp(mp.mpf(1), int(exponent) - precision)
+        parts.append(mp.floor(x / unit) * unit)
         x -= parts[-1]
     return parts
 
@@ -180,6 +184,7 @@ def main():
     fits = {bits: list(polynomials(bits)) for bits in (24, 53)}
     parts = {bits: list(constants(bits)) for bits in (24, 53)}
     print("//! Made by `coefficients.py`: minimax polynomials, lowest order first, and split constants.\n")
+    print("// The first part of a split constant looks like the constant.\n#![allow(clippy::approx_constant)]\n")
     print("/// Tables of one float format.")
     print("pub(super) struct Coefficients {")
     for name, doc, _, _ in fits[24]:

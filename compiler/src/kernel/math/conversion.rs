@@ -50,7 +50,7 @@ fn float_to_float(b: &mut KernelBuilder, from: DType, to: DType, x: Val) -> Val 
         (_, DType::F64) => b.convert(x, DType::F64),
         (DType::F64, DType::F32) => b.convert(x, DType::F32),
         (DType::F64, _) => {
-            let single = FloatMath::of(b, x).to_single_odd(x);
+            let single = FloatMath::of(b, x).single_odd(x);
             round_half(b, to, single)
         }
         (_, DType::F32) => x,
@@ -96,13 +96,13 @@ fn half_to_bits(b: &mut KernelBuilder, dtype: DType, x: Val) -> Val {
     let magnitude = m.abs(rounded);
     let bits = match dtype {
         DType::BF16 => {
-            let bits = m.to_bits(magnitude);
+            let bits = m.bits_of(magnitude);
             m.bits_op(Binary::ShiftRight, bits, 16)
         }
         _ => {
             // Scaled by 2^−112, f16 numbers lie in f32 as their own bits do, denormals included.
             let aligned = m.mul_c(magnitude, 2f64.powi(-112));
-            let bits = m.to_bits(aligned);
+            let bits = m.bits_of(aligned);
             let bits = m.bits_op(Binary::ShiftRight, bits, 13);
             let infinity = m.bits(0x7c00);
             let bits = m.b.binary(Binary::Min, bits, infinity);
@@ -128,12 +128,12 @@ fn bits_to_half(b: &mut KernelBuilder, dtype: DType, bits: Val) -> Val {
     let mut m = FloatMath::of(b, float);
     let low = m.bits_op(Binary::And, bits, 0x7fff);
     let aligned = m.bits_op(Binary::ShiftLeft, low, 13);
-    let aligned = m.from_bits(aligned);
+    let aligned = m.float_of(aligned);
     let value = m.mul_c(aligned, 2f64.powi(112));
     // 2^16 and above stand for infinities and NaN: their exponent is all ones.
-    let value_bits = m.to_bits(value);
+    let value_bits = m.bits_of(value);
     let special = m.bits_op(Binary::Or, value_bits, 0xff << 23);
-    let special = m.from_bits(special);
+    let special = m.float_of(special);
     let is_special = m.compare_c(Compare::Ge, value, 65536.0);
     let value = m.select(is_special, special, value);
     m.or_sign(value, float)

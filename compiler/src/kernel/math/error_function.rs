@@ -19,7 +19,7 @@ impl FloatMath<'_> {
         let r = self.sub(power, k);
         let p = self.polynomial(r, self.format.tables.exp2);
         let p = self.mul_add_c(p, r, 1.0);
-        let bits = self.to_bits(sum);
+        let bits = self.bits_of(sum);
         let scale = self.exponent_bits(bits);
         let complement = self.mul(p, scale);
         let large = self.c_sub(1.0, complement);

@@ -187,12 +187,12 @@ impl<'b> FloatMath<'b> {
         sum
     }
 
-    pub fn to_bits(&mut self, x: Val) -> Val {
+    pub fn bits_of(&mut self, x: Val) -> Val {
         let dtype = self.bits_type().dtype().unwrap_or(DType::U32);
         self.b.bitcast(x, dtype)
     }
 
-    pub fn from_bits(&mut self, bits: Val) -> Val {
+    pub fn float_of(&mut self, bits: Val) -> Val {
         let dtype = self.ty.dtype().unwrap_or(DType::F32);
         self.b.bitcast(bits, dtype)
     }
@@ -207,36 +207,28 @@ impl<'b> FloatMath<'b> {
     pub fn exponent_bits(&mut self, n: Val) -> Val {
         let mantissa = self.format.mantissa.into();
         let bits = self.bits_op(Binary::ShiftLeft, n, mantissa);
-        self.from_bits(bits)
+        self.float_of(bits)
     }
 
     /// The sign bit of x, and zeros.
     pub fn sign_bits(&mut self, x: Val) -> Val {
-        let bits = self.to_bits(x);
+        let bits = self.bits_of(x);
         let sign = self.format.sign();
         self.bits_op(Binary::And, bits, sign)
-    }
-
-    /// −|x|.
-    pub fn negative_abs(&mut self, x: Val) -> Val {
-        let bits = self.to_bits(x);
-        let sign = self.format.sign();
-        let bits = self.bits_op(Binary::Or, bits, sign);
-        self.from_bits(bits)
     }
 
     /// x with its sign set where that of `sign` is: |x|'s sign becomes that of `sign`.
     pub fn or_sign(&mut self, x: Val, sign: Val) -> Val {
         let sign = self.sign_bits(sign);
-        let bits = self.to_bits(x);
+        let bits = self.bits_of(x);
         let bits = self.b.binary(Binary::Or, bits, sign);
-        self.from_bits(bits)
+        self.float_of(bits)
     }
 
     /// x with its sign flipped where the bits are set.
     pub fn xor_bits(&mut self, x: Val, bits: Val) -> Val {
-        let x = self.to_bits(x);
+        let x = self.bits_of(x);
         let bits = self.b.binary(Binary::Xor, x, bits);
-        self.from_bits(bits)
+        self.float_of(bits)
     }
 }

@@ -6,20 +6,26 @@ use crate::kernel::{Compare, Val};
 use std::f64::consts::LN_2;
 
 impl FloatMath<'_> {
-    /// tanh x: 25 operations (f64: 30). With E = e^(−2|x|) − 1, |tanh x| is −E ÷ (2 + E), and from |x| = 0.55 on, where that would
-    /// lose a bit, 1 − 2(1 + E) ÷ (2 + E).
+    /// tanh x: 28 operations (f64: 41). A polynomial up to |x| = 0.55, then 1 − 2 ÷ (e^(2|x|) + 1). With e^(2|x|) = 2ᵏ + 2ᵏ(eʳ − 1) the denominator is rounded once.
     pub fn tanh(&mut self, x: Val) -> Val {
-        let negative = self.negative_abs(x);
-        let negative = self.at_least(negative, self.pick(-9.1, -19.1));
-        let twice = self.add(negative, negative);
+        let square = self.mul(x, x);
+        let cube = self.mul(square, x);
+        let p = self.polynomial(square, self.format.tables.tanh);
+        let small = self.mul_add(p, cube, x);
+        let magnitude = self.abs(x);
+        let bounded = self.at_most(magnitude, self.pick(9.1, 19.1));
+        let twice = self.add(bounded, bounded);
         let Reduced { k, r } = self.reduce_exp(twice, self.format.bias);
         let p = self.expm1_reduced(r);
         let scale = self.exponent_bits(k);
-        let rest = self.add_c(scale, -1.0);
-        let e = self.mul_add(p, scale, rest);
-        let denominator = self.c_sub(-2.0, e);
-        let quotient = self.div(e, denominator);
-        self.or_sign(quotient, x)
+        let sum = self.add_c(scale, 1.0);
+        let denominator = self.mul_add(p, scale, sum);
+        let two = self.c(2.0);
+        let quotient = self.div(two, denominator);
+        let large = self.c_sub(1.0, quotient);
+        let is_small = self.compare_c(Compare::Lt, magnitude, 0.55);
+        let result = self.select(is_small, small, large);
+        self.or_sign(result, x)
     }
 
     /// sinh x: 34 operations (f64: 42). A polynomial up to |x| = 1, then h − ¼ ÷ h with h = eˣ ÷ 2.
@@ -47,7 +53,7 @@ impl FloatMath<'_> {
         self.add(half, other)
     }
 
-    /// asinh x = ln(1 + |x| + x² ÷ (1 + √(x² + 1))) with the sign of x; ln 2|x| where x² would lose the 1.
+    /// asinh x = ln(1 + |x| + x² ÷ (1 + √(x² + 1))) with the sign of x: 47 operations (f64: 51). For large x, ln 2|x|.
     pub fn asinh(&mut self, x: Val) -> Val {
         let limit = 2f64.powi(self.format.mantissa as i32 / 2 + 3);
         let magnitude = self.abs(x);
@@ -58,12 +64,13 @@ impl FloatMath<'_> {
         let denominator = self.add_c(root, 1.0);
         let quotient = self.div(square, denominator);
         let argument = self.add(magnitude, quotient);
-        let argument = self.select(is_large, magnitude, argument);
+        let less = self.add_c(magnitude, -1.0);
+        let argument = self.select(is_large, less, argument);
         let result = self.log1p_plus(argument, Some(is_large));
         self.or_sign(result, x)
     }
 
-    /// acosh x = ln(1 + t + √(2t + t²)) with t = x − 1; ln 2x for large x; NaN for x < 1.
+    /// acosh x = ln(1 + t + √(2t + t²)) with t = x − 1, NaN for x < 1: 46 operations (f64: 50). For large x, ln 2x.
     pub fn acosh(&mut self, x: Val) -> Val {
         let limit = 2f64.powi(self.format.mantissa as i32 / 2 + 3);
         let is_large = self.compare_c(Compare::Gt, x, limit);
@@ -73,7 +80,7 @@ impl FloatMath<'_> {
         let radicand = self.mul_add(t, two, square);
         let root = self.sqrt(radicand);
         let argument = self.add(t, root);
-        let argument = self.select(is_large, x, argument);
+        let argument = self.select(is_large, t, argument);
         // For x < −1 the radicand is positive, but t is below −1.
         let result = self.log1p_plus(argument, Some(is_large));
         let is_outside = self.compare_c(Compare::Lt, x, 1.0);
@@ -81,7 +88,7 @@ impl FloatMath<'_> {
         self.select(is_outside, nan, result)
     }
 
-    /// atanh x = ½·ln(1 + 2|x| ÷ (1 − |x|)) with the sign of x; NaN for |x| > 1.
+    /// atanh x = ½·ln(1 + 2|x| ÷ (1 − |x|)) with the sign of x, NaN for |x| > 1: 43 operations (f64: 47).
     pub fn atanh(&mut self, x: Val) -> Val {
         let magnitude = self.abs(x);
         let twice = self.add(magnitude, magnitude);

@@ -16,12 +16,12 @@ impl FloatMath<'_> {
     /// Takes a positive normal number apart: 4 operations.
     pub fn split(&mut self, x: Val) -> Split {
         let (one, sqrt_half, bits) = (self.format.one(), self.format.sqrt_half, self.format.mantissa);
-        let x = self.to_bits(x);
+        let x = self.bits_of(x);
         let moved = self.bits_op(Binary::Add, x, one - sqrt_half);
         let exponent = self.bits_op(Binary::ShiftRight, moved, bits.into());
         let low = self.bits_op(Binary::And, moved, (1 << bits) - 1);
         let mantissa = self.bits_op(Binary::Add, low, sqrt_half);
-        Split { exponent, mantissa: self.from_bits(mantissa) }
+        Split { exponent, mantissa: self.float_of(mantissa) }
     }
 
     /// An integer below 2ᵐᵃⁿᵗⁱˢˢᵃ as a float, minus `less`: 2 operations.
@@ -29,7 +29,7 @@ impl FloatMath<'_> {
         // With the exponent of 2ᵐ the mantissa counts ones.
         let power = (self.format.bias + i64::from(self.format.mantissa)) << self.format.mantissa;
         let bits = self.bits_op(Binary::Or, n, power);
-        let float = self.from_bits(bits);
+        let float = self.float_of(bits);
         self.sub(float, less)
     }
 

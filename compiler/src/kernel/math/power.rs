@@ -6,21 +6,21 @@ use crate::kernel::{Binary, Compare, Number, Unary, Val};
 
 /// An unevaluated sum of a number and a much smaller one.
 #[derive(Clone, Copy)]
-struct Pair {
-    high: Val,
-    low: Val,
+pub(super) struct Pair {
+    pub high: Val,
+    pub low: Val,
 }
 
 impl FloatMath<'_> {
     /// x + y where |x| ≥ |y| or x = 0: 3 operations.
-    fn quick_sum(&mut self, x: Val, y: Val) -> Pair {
+    pub fn quick_sum(&mut self, x: Val, y: Val) -> Pair {
         let high = self.add(x, y);
         let rest = self.sub(x, high);
         Pair { high, low: self.add(rest, y) }
     }
 
     /// x·y exactly: 3 operations with fma, 16 without.
-    fn product(&mut self, x: Val, y: Val) -> Pair {
+    pub fn product(&mut self, x: Val, y: Val) -> Pair {
         let high = self.mul(x, y);
         if self.b.features().fma {
             let negative = self.b.unary(Unary::Neg, high);
@@ -101,24 +101,29 @@ impl FloatMath<'_> {
         }
         let magnitude = self.abs(x);
         let log = self.log_pair(magnitude);
-        let is_zero = self.compare_c(Compare::Eq, x, 0.0);
-        let is_infinite = self.compare_c(Compare::Eq, magnitude, f64::INFINITY);
-        let (zero, far) = (self.c(0.0), self.pick(1000.0, 10000.0));
-        let (far, near) = (self.c(far), self.c(-far));
-        let high = self.select(is_infinite, far, log.high);
-        let high = self.select(is_zero, near, high);
-        let either = self.b.binary(Binary::Or, is_zero, is_infinite);
-        let low = self.select(either, zero, log.low);
         // Larger exponents over- or underflow like this one.
         let limit = self.pick(2f64.powi(40), 2f64.powi(70));
         let bounded = self.at_most(y, limit);
         let bounded = self.at_least(bounded, -limit);
-        let exponent = self.product(bounded, high);
-        let rest = self.mul_add(bounded, low, exponent.low);
+        let exponent = self.product(bounded, log.high);
+        let rest = self.mul_add(bounded, log.low, exponent.low);
         let rest = self.at_most(rest, 1.0);
         let rest = self.at_least(rest, -1.0);
         let result = self.exp_extended(exponent.high, Some(rest), 0);
+        let result = self.pow_edge(x, y, magnitude, result);
         self.pow_special(x, y, magnitude, result)
+    }
+
+    /// Powers of zeros and infinities: ∞ or 0.
+    fn pow_edge(&mut self, x: Val, y: Val, magnitude: Val, result: Val) -> Val {
+        let is_zero = self.compare_c(Compare::Eq, x, 0.0);
+        let is_infinite = self.compare_c(Compare::Eq, magnitude, f64::INFINITY);
+        let is_edge = self.b.binary(Binary::Or, is_zero, is_infinite);
+        let inverts = self.compare_c(Compare::Lt, y, 0.0);
+        let grows = self.b.binary(Binary::Xor, is_infinite, inverts);
+        let (infinity, zero) = (self.c(f64::INFINITY), self.c(0.0));
+        let edge = self.select(grows, infinity, zero);
+        self.select(is_edge, edge, result)
     }
 
     /// Signs, NaN and the results that are 1 whatever the other operand is.

@@ -7,6 +7,7 @@
 
 use super::circular::Quadrant;
 use super::float::FloatMath;
+use super::power::Pair;
 use crate::kernel::{Binary, Compare, Val};
 
 /// Limbs of the window: those of the product's fraction, one for carries, and two that m·2^q reaches over.
@@ -40,7 +41,7 @@ impl FloatMath<'_> {
     pub fn reduce_large(&mut self, x: Val) -> Quadrant {
         let mantissa = i64::from(self.format.mantissa);
         let magnitude = self.abs(x);
-        let bits = self.to_bits(magnitude);
+        let bits = self.bits_of(magnitude);
         let exponent = self.bits_op(Binary::ShiftRight, bits, mantissa);
         // e − 2, and the table begins with a zero limb.
         let offset = self.format.bias + mantissa + 2 - self.limb_bits();
@@ -48,17 +49,17 @@ impl FloatMath<'_> {
         let multiplier = self.multiplier(bits, place);
         let window = self.window(place);
         let fraction = self.fraction(&multiplier, &window);
-        let Quadrant { n, r } = self.nearest_quadrant(fraction);
+        let Quadrant { n, r, low } = self.nearest_quadrant(fraction);
         // −x = −n·π/2 − r
         let sign = self.sign_bits(x);
-        let r = self.xor_bits(r, sign);
+        let (r, low) = (self.xor_bits(r, sign), self.xor_bits(low, sign));
         let zero = self.bits(0);
         let negated = self.b.sub(zero, n);
         let is_negative = self.compare_c(Compare::Lt, x, 0.0);
         let n = self.select(is_negative, negated, n);
         let is_finite = self.compare_c(Compare::Lt, magnitude, f64::INFINITY);
         let nan = self.c(f64::NAN);
-        Quadrant { n, r: self.select(is_finite, r, nan) }
+        Quadrant { n, r: self.select(is_finite, r, nan), low }
     }
 
     /// m·2^q in three limbs, lowest first.
@@ -95,7 +96,7 @@ impl FloatMath<'_> {
     }
 
     /// The limbs of multiplier·window after the binary point, highest first, but for a carry into the last.
-    fn fraction(&mut self, multiplier: &[Val; 3], window: &[Val]) -> Vec<Val> {
+    fn fraction(&mut self, multiplier: &[Val; 3], window: &[Val]) -> [Val; FRACTION] {
         let mut sums: Vec<Option<Val>> = vec![None; FRACTION + 2];
         for (a, factor) in multiplier.iter().enumerate() {
             for (i, limb) in window.iter().enumerate() {
@@ -111,7 +112,7 @@ impl FloatMath<'_> {
             }
         }
         // The products whose low limb stands before the point have their high limb at the point or before it.
-        let mut limbs = Vec::with_capacity(FRACTION);
+        let mut limbs = [self.bits(0); FRACTION];
         let mut carry = None;
         for (place, sum) in sums.into_iter().enumerate().rev() {
             let Some(mut total) = sum else { continue };
@@ -119,11 +120,10 @@ impl FloatMath<'_> {
                 total = self.b.add(total, carry);
             }
             carry = Some(self.high_limb(total));
-            if place < FRACTION {
-                limbs.push(self.low_limb(total));
+            if let Some(limb) = limbs.get_mut(place) {
+                *limb = self.low_limb(total);
             }
         }
-        limbs.reverse();
         limbs
     }
 
@@ -135,11 +135,9 @@ impl FloatMath<'_> {
     }
 
     /// n and r from a quarter of x·2/π modulo 1: the top two bits and the next one, which rounds, give n; what is left is the signed rest.
-    fn nearest_quadrant(&mut self, fraction: Vec<Val>) -> Quadrant {
+    fn nearest_quadrant(&mut self, fraction: [Val; FRACTION]) -> Quadrant {
         let bits = self.limb_bits();
-        let Some(top) = fraction.first().copied() else {
-            return Quadrant { n: self.bits(0), r: self.c(0.0) };
-        };
+        let top = fraction[0];
         let rounded = self.bits_op(Binary::Add, top, 1 << (bits - 3));
         let n = self.bits_op(Binary::ShiftRight, rounded, bits - 2);
         // The third bit is the sign of the rest: complement the rest where it is set.
@@ -156,12 +154,12 @@ impl FloatMath<'_> {
             // In quarters of a turn: 4 · limb · 2^(−bits·(place + 1)).
             floats.push(self.mul_c(float, 2f64.powi(2 - bits as i32 * (place as i32 + 1))));
         }
-        let r = self.quarters_to_radians(&floats);
+        let Pair { high, low } = self.quarters_to_radians(&floats);
         let sign = self.format.sign();
         let zero = self.bits(0);
         let sign = self.bits(sign);
         let sign = self.select(is_negative, sign, zero);
-        Quadrant { n, r: self.xor_bits(r, sign) }
+        Quadrant { n, r: self.xor_bits(high, sign), low: self.xor_bits(low, sign) }
     }
 
     fn limb_to_float(&mut self, limb: Val) -> Val {
@@ -170,10 +168,10 @@ impl FloatMath<'_> {
     }
 
     /// Σ parts · π/2 for parts of falling magnitude, with little more than one rounding.
-    fn quarters_to_radians(&mut self, parts: &[Val]) -> Val {
+    fn quarters_to_radians(&mut self, parts: &[Val]) -> Pair {
         let (head, tail) = match parts {
             [head, tail @ ..] => (*head, tail),
-            [] => return self.c(0.0),
+            [] => (self.c(0.0), parts),
         };
         let mut rest = self.c(0.0);
         for part in tail.iter().rev() {
@@ -183,8 +181,10 @@ impl FloatMath<'_> {
         let lost = self.sub(head, sum);
         let lost = self.add(lost, rest);
         let half_pi = self.format.tables.half_pi;
-        let low = self.mul_c(lost, half_pi[0]);
+        let factor = self.c(half_pi[0]);
+        let Pair { high, low } = self.product(sum, factor);
+        let low = self.mul_add(lost, factor, low);
         let low = self.mul_c_add(sum, half_pi[1], low);
-        self.mul_c_add(sum, half_pi[0], low)
+        self.quick_sum(high, low)
     }
 }

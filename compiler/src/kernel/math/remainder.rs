@@ -115,7 +115,7 @@ impl FloatMath<'_> {
         let differs = self.b.compare(Compare::Ne, sign, y_sign);
         let moved = self.add(remainder, y);
         let result = self.select(differs, moved, remainder);
-        let zero = self.from_bits(y_sign);
+        let zero = self.float_of(y_sign);
         self.select(is_zero, zero, result)
     }
 }

@@ -51,13 +51,13 @@ impl FloatMath<'_> {
     pub fn round_to_half(&mut self, to: DType, x: Val) -> Val {
         let dropped = if to == DType::BF16 { 16 } else { 13 };
         let magnitude = self.abs(x);
-        let bits = self.to_bits(magnitude);
+        let bits = self.bits_of(magnitude);
         let last = self.bits_op(Binary::ShiftRight, bits, dropped);
         let last = self.bits_op(Binary::And, last, 1);
         let bits = self.bits_op(Binary::Add, bits, (1 << (dropped - 1)) - 1);
         let bits = self.b.binary(Binary::Add, bits, last);
         let bits = self.bits_op(Binary::And, bits, -1 << dropped);
-        let mut rounded = self.from_bits(bits);
+        let mut rounded = self.float_of(bits);
         if to == DType::F16 {
             // Below 2^−14 the last place is 2^−24, that of f32 numbers from 1/2 to 1.
             let sum = self.add_c(magnitude, 0.5);
@@ -74,7 +74,7 @@ impl FloatMath<'_> {
     }
 
     /// An f64 as an f32 that a second rounding to fewer bits rounds right: truncated, its last bit set where something was lost (round to odd).
-    pub fn to_single_odd(&mut self, x: Val) -> Val {
+    pub fn single_odd(&mut self, x: Val) -> Val {
         let nearest = self.b.convert(x, DType::F32);
         let back = self.b.convert(nearest, DType::F64);
         let (magnitude, back_magnitude) = (self.abs(x), self.abs(back));
@@ -85,11 +85,11 @@ impl FloatMath<'_> {
         let mut single = FloatMath::of(self.b, nearest);
         let (keeps, is_above) =
             (single.b.convert_mask(keeps, single.ty), single.b.convert_mask(is_above, single.ty));
-        let bits = single.to_bits(nearest);
+        let bits = single.bits_of(nearest);
         let below = single.bits_op(Binary::Sub, bits, 1);
         let truncated = single.select(is_above, below, bits);
         let odd = single.bits_op(Binary::Or, truncated, 1);
         let bits = single.select(keeps, bits, odd);
-        single.from_bits(bits)
+        single.float_of(bits)
     }
 }
