@@ -44,8 +44,8 @@ pub(super) fn elu(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
 /// `Selu`: γx, or γα(eˣ − 1) for negative x (Klambauer et al., 2017).
 pub(super) fn selu(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let x = c.value(0)?;
-    let alpha = c.float_or("alpha", 1.67326319217681884765625)?;
-    let gamma = c.float_or("gamma", 1.05070102214813232421875)?;
+    let alpha = c.float_or("alpha", 1.673_263_192_176_818_8)?;
+    let gamma = c.float_or("gamma", 1.050_701_022_148_132_3)?;
     let curve = c.unary(UnaryOp::Expm1, x)?;
     let negative = c.binary_scalar(BinaryOp::Mul, curve, alpha * gamma)?;
     let positive = c.binary_scalar(BinaryOp::Mul, x, gamma)?;

@@ -56,8 +56,8 @@ pub(super) fn geometry(c: &Context<'_, '_, '_>, spatial: &[Dim], size: Vec<Dim>)
         }
         "VALID" => {}
         mode @ ("SAME_UPPER" | "SAME_LOWER") => {
-            for axis in 0..rank {
-                let (low, high) = same_padding(&geometry, axis, &spatial[axis], mode == "SAME_UPPER");
+            for (axis, extent) in spatial.iter().enumerate().take(rank) {
+                let (low, high) = same_padding(&geometry, axis, extent, mode == "SAME_UPPER");
                 (geometry.low[axis], geometry.high[axis]) = (low, high);
             }
         }

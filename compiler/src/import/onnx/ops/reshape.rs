@@ -176,7 +176,7 @@ pub(super) fn depth_to_space(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let block = c.int_or("blocksize", 0)?;
     let shape = c.shape(x);
     let [n, channels, height, width] = shape.as_slice() else { return bad_input("needs an NCHW tensor") };
-    if block < 1 || block > 1 << 20 {
+    if !(1..=1 << 20).contains(&block) {
         return bad_input(format!("the block size {block} is not possible"));
     }
     let b = Dim::from(block);
@@ -197,7 +197,7 @@ pub(super) fn space_to_depth(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let block = c.int_or("blocksize", 0)?;
     let shape = c.shape(x);
     let [n, channels, height, width] = shape.as_slice() else { return bad_input("needs an NCHW tensor") };
-    if block < 1 || block > 1 << 20 {
+    if !(1..=1 << 20).contains(&block) {
         return bad_input(format!("the block size {block} is not possible"));
     }
     let b = Dim::from(block);
