@@ -5,6 +5,7 @@
 //! * [`Graph`], [`Function`], [`Module`]: nodes over values, signatures, constants
 //! * [`GraphBuilder`]: builds graphs, with numpy-style broadcasting
 //! * [`infer`]: result types from operand types
+//! * [`verify`], [`patch`], [`analysis`]: the rules of the IR, edits that keep them, petgraph over graphs
 //! * [`interp`]: the reference interpreter
 //! * [`decompose`]: composites in primitives
 
@@ -25,6 +26,7 @@ mod op;
 pub mod patch;
 mod tensor;
 pub mod text;
+pub mod verify;
 pub mod weights;
 
 pub use builder::{GraphBuilder, broadcast_shapes};

@@ -28,6 +28,8 @@ mod reduction;
 mod testing;
 mod window;
 
+pub(crate) use check::result_size as check_type;
+
 use crate::{Constants, Graph, Op, TensorType};
 use smallvec::{SmallVec, smallvec};
 
