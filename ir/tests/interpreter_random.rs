@@ -132,7 +132,10 @@ fn op(random: &mut Random, rank: usize) -> Op {
         },
         28 => Op::Sort { axis, descending: random.chance(50) },
         29 => Op::TopK { axis, k: Dim::from(random.int(0, 3)), largest: random.chance(50) },
-        30 => random.of(&[true, false]).then_some(Op::Softmax { axis }).unwrap_or(Op::LogSoftmax { axis }),
+        30 => match random.of(&[true, false]) {
+            true => Op::Softmax { axis },
+            false => Op::LogSoftmax { axis },
+        },
         31 => match random.below(4) {
             0 => Op::LayerNorm { axis, epsilon },
             1 => Op::RmsNorm { axis, epsilon },

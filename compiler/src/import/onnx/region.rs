@@ -26,6 +26,7 @@ enum Captured {
 }
 
 /// A parameter of a body.
+#[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
 pub(super) enum Param {
     /// A parameter of the region.
     Typed(TensorType),
@@ -40,6 +41,7 @@ pub(super) struct Body<'b> {
     /// The region's graph.
     pub(super) scope: Scope<'b>,
     /// The parameters that captures became.
+    #[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
     pub(super) captures: Vec<ValueId>,
     /// What the body's outputs are.
     pub(super) outputs: Vec<Arg>,

@@ -21,8 +21,6 @@
 //! * `conversion`: casts and bitcasts
 
 mod circular;
-// Fitted coefficients may come close to well-known constants.
-#[allow(clippy::approx_constant)]
 mod coefficients;
 mod conversion;
 mod error_function;
