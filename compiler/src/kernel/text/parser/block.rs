@@ -46,8 +46,21 @@ impl<'t> Parser<'_, 't> {
             self.path.0.pop();
             match stmt {
                 Ok(stmt) => block.stmts.push(stmt),
-                Err(_) => self.cursor.skip_to(|cursor| cursor.starts_line()),
+                Err(_) => self.recover(span),
             }
+        }
+    }
+
+    /// Goes on at the next line after a statement that began at `start` failed.
+    fn recover(&mut self, start: Span) {
+        if self.cursor.span() == start {
+            self.cursor.advance();
+        }
+        self.cursor.skip_to(|cursor| cursor.starts_line());
+        // Brackets that were not opened in the statement.
+        while self.cursor.at(")") || self.cursor.at("]") {
+            self.cursor.advance();
+            self.cursor.skip_to(|cursor| cursor.starts_line());
         }
     }
 
