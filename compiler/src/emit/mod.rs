@@ -7,7 +7,7 @@
 //! * [`header`]: what C programs include
 //! * [`archive`], [`linker`]: the formats and tools of libraries and executables
 //! * [`library`], [`executable`]: what users link or run
-//! * [`file`]: files that are there only when they are complete
+//! * [`mod@file`]: files that are there only when they are complete
 //! * [`jit`]: executable memory of this process
 
 pub mod archive;

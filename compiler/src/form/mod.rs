@@ -1,10 +1,10 @@
-//! Forms kernels: fused graph IR → [`Program`].
+//! Forms kernels: fused graph IR → [`Program`](crate::program::Program).
 //!
 //! * [`layout`], [`view`], [`domain`]: where tensors lie, tensors in buffers, loops over them
 //! * [`group`]: what becomes one kernel
 //! * [`element`]: evaluates graph values element by element into kernel code
 //! * [`schedule`]: the loop nests of each kind of group
-//! * [`lower`]: walks the graph, places values, launches kernels
+//! * [`mod@lower`]: walks the graph, places values, launches kernels
 //! * [`plan`]: the memory plan
 
 pub mod domain;

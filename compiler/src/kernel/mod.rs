@@ -5,7 +5,7 @@
 //! * [`ir`]: kernels, statements, loops, buffers
 //! * [`builder`]: builds kernels from index expressions
 //! * [`text`]: the `.kir` form
-//! * [`verify`]: the invariants
+//! * [`mod@verify`]: the invariants
 //! * [`interp`]: runs kernels with checked memory
 //! * [`math`]: the graph's elementwise functions as operations
 
