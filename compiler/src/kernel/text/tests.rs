@@ -94,7 +94,7 @@ fn errors_say_where_and_what() {
         ("kernel @k() {\n  v0 = add 99999999999999999999, 1\n}", "2:12", "64-bit"),
         ("kernel @k() extents(N in 4..=3) {}", "1:26", "no value"),
         ("kernel @k() {} kernel", "1:16", "end of the text"),
-        ("kernel @k(%x: read f32[4]) {\n  v0: f32 = load %x[0\n}", "3:1", "]"),
+        ("kernel @k(%x: read f32[4]) {\n  v0: f32 = load %x[0\n}", "2:22", "]"),
     ];
     for (text, place, message) in cases {
         let errors = parse(text).expect_err(text).0;
