@@ -416,17 +416,5 @@ fn conv_place(
 ) -> Dim {
     let Op::Conv { stride, padding_low, base_dilation, kernel_dilation, .. } = op else { return Dim::ZERO };
     let place = out * stride[n] + window * kernel_dilation[n] - &padding_low[n];
-    let period = Dim::from(base_dilation[n]);
-    let (whole, rest) = (place.floor_div(&period), place.modulo(&period));
-    let last = extent - 1;
-    if !rest.is(0) {
-        conditions.push((Compare::Eq, rest, Dim::ZERO));
-    }
-    if whole.lower() < 0 {
-        conditions.push((Compare::Ge, whole.clone(), Dim::ZERO));
-    }
-    if (&last - &whole).lower() < 0 {
-        conditions.push((Compare::Le, whole.clone(), last.clone()));
-    }
-    whole.maximum(&Dim::ZERO).minimum(&last)
+    super::movement::undilated(&place, base_dilation[n], extent, conditions)
 }

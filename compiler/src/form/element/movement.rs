@@ -42,19 +42,7 @@ impl Evaluator<'_> {
         let mut conditions: Vec<(Compare, Dim, Dim)> = Vec::new();
         for axis in 0..index.len() {
             let place = &index[axis] - &low[axis];
-            let period = Dim::from(interior[axis] + 1);
-            let (whole, rest) = (place.floor_div(&period), place.modulo(&period));
-            let last = &from[axis] - 1;
-            if !rest.is(0) {
-                conditions.push((Compare::Eq, rest, Dim::ZERO));
-            }
-            if whole.lower() < 0 {
-                conditions.push((Compare::Ge, whole.clone(), Dim::ZERO));
-            }
-            if (&last - &whole).lower() < 0 {
-                conditions.push((Compare::Le, whole.clone(), last.clone()));
-            }
-            inner.push(whole.maximum(&Dim::ZERO).minimum(&last));
+            inner.push(undilated(&place, interior[axis] + 1, &from[axis], &mut conditions));
         }
         let outside = self.value(b, filler, &[])?;
         if from.iter().any(|extent| extent.is(0)) {
@@ -192,6 +180,23 @@ pub fn map_index(op: &Op, from: &[Dim], to: &[Dim], index: &[Dim]) -> Option<Vec
         Op::Relayout => Some(index.to_vec()),
         _ => None,
     }
+}
+
+/// The element at a place of a dimension whose elements lie `period` apart, clamped into it, with the conditions under which there is one.
+pub fn undilated(place: &Dim, period: i64, extent: &Dim, conditions: &mut Vec<(Compare, Dim, Dim)>) -> Dim {
+    let period = Dim::from(period);
+    let (whole, rest) = (place.floor_div(&period), place.modulo(&period));
+    let last = extent - 1;
+    if !rest.is(0) {
+        conditions.push((Compare::Eq, rest, Dim::ZERO));
+    }
+    if whole.lower() < 0 {
+        conditions.push((Compare::Ge, whole.clone(), Dim::ZERO));
+    }
+    if (&last - &whole).lower() < 0 {
+        conditions.push((Compare::Le, whole.clone(), last.clone()));
+    }
+    whole.maximum(&Dim::ZERO).minimum(&last)
 }
 
 /// The row-major place of an index.
