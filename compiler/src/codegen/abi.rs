@@ -1,6 +1,8 @@
 //! How kernels are called: the one place that knows the layout of their arguments.
 //!
-//!     extern "C" fn(arguments: *const u64, task: i64, worker: i64)
+//! ```text
+//! extern "C" fn(arguments: *const u64, task: i64, worker: i64)
+//! ```
 //!
 //! `arguments` points to an array of 8-byte words, which one launch shares between all its tasks:
 //!
