@@ -3,6 +3,7 @@
 //! [`verify`] collects all violations of these rules, each with its place; regions are graphs like any other:
 //!
 //! * Module: names of functions, of symbols and of named constants are unique; a symbol's extents are 0 ≤ lower ≤ upper ≤ [`MAX_ELEMENTS`].
+//! * Constants: the byte of a bool is 0 or 1, that of a 4-bit integer within its range.
 //! * Function: as many parameters as inputs and states, as many results as outputs and states; names of inputs and states are
 //!   unique, and so are names of outputs and states; a state has one type before and after.
 //! * SSA form: ids name entities of the same graph; parameters and results of nodes have exactly the values that name them as
@@ -16,8 +17,10 @@
 
 use crate::analysis::GraphView;
 use crate::infer::{InferError, check_type, infer};
-use crate::{Attribute, Constants, Definition, Dim, Function, Graph, MAX_ELEMENTS, Module, NodeId, Symbol};
-use crate::{TensorType, ValueId};
+use crate::{
+    Attribute, ConstantId, Constants, DType, Definition, Dim, Function, Graph, MAX_ELEMENTS, Module,
+};
+use crate::{NodeId, Symbol, Tensor, TensorType, ValueId};
 use petgraph::algo::kosaraju_scc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
@@ -47,6 +50,10 @@ pub enum Entity {
     Value(ValueId),
     /// A node.
     Node(NodeId),
+    /// A constant of the module.
+    Constant(ConstantId),
+    /// A symbol, by its index in the module.
+    Symbol(usize),
 }
 
 /// A broken rule.
@@ -79,6 +86,18 @@ pub enum Violation {
         lower: i64,
         /// Its upper bound.
         upper: i64,
+    },
+    /// A byte of a constant that is no element of its dtype.
+    #[error("element {element} of `{name}` has the byte {byte:#04x}, which is no {dtype}")]
+    ConstantByte {
+        /// The constant's name.
+        name: String,
+        /// The first such element.
+        element: usize,
+        /// Its byte.
+        byte: u8,
+        /// The constant's dtype.
+        dtype: DType,
     },
     /// The names of a function's signature are not as many as the values.
     #[error("{values} {what} have {names} names")]
@@ -150,6 +169,8 @@ impl fmt::Display for VerifyError {
             Entity::Whole => {}
             Entity::Value(value) => write!(f, "{value}: ")?,
             Entity::Node(node) => write!(f, "{node}: ")?,
+            Entity::Constant(constant) => write!(f, "{constant}: ")?,
+            Entity::Symbol(_) => {}
         }
         self.violation.fmt(f)
     }
@@ -209,11 +230,17 @@ impl Verifier<'_> {
         self.unique("symbols", module.symbols.iter().map(Symbol::name));
         let constants = module.constants.values().map(|constant| &*constant.name);
         self.unique("constants", constants.filter(|name| !name.is_empty()));
-        for symbol in &module.symbols {
+        for (index, symbol) in module.symbols.iter().enumerate() {
             let (lower, upper) = (symbol.lower(), symbol.upper());
             if lower < 0 || lower > upper || upper > MAX_ELEMENTS {
                 let name = symbol.name().into();
-                self.report(Entity::Whole, Violation::SymbolBounds { name, lower, upper });
+                self.report(Entity::Symbol(index), Violation::SymbolBounds { name, lower, upper });
+            }
+        }
+        for (id, constant) in &module.constants {
+            if let Some((element, byte)) = wrong_byte(&constant.tensor) {
+                let (name, dtype) = (constant.name.to_string(), constant.tensor.dtype());
+                self.report(Entity::Constant(id), Violation::ConstantByte { name, element, byte, dtype });
             }
         }
     }
@@ -359,134 +386,17 @@ impl Verifier<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{BinaryOp, Constant, DType, GraphBuilder, Tensor, UnaryOp};
-    use serde_json::{Value, json};
-
-    /// y = x · x + s, new state −s, for x, s: f32[N].
-    fn module() -> Module {
-        let n = Symbol::new("N", 1, 32);
-        let mut module = Module { symbols: vec![n.clone()], ..Module::default() };
-        let mut builder = GraphBuilder::new(&mut module.constants);
-        let ty = TensorType::new(DType::F32, [Dim::from(n)]);
-        let (x, s) = (builder.param(ty.clone(), None), builder.param(ty, None));
-        let square = builder.binary(BinaryOp::Mul, x, x).unwrap();
-        let sum = builder.binary(BinaryOp::Add, square, s).unwrap();
-        let negative = builder.unary(UnaryOp::Neg, s).unwrap();
-        let graph = builder.finish(vec![sum, negative]);
-        let names = |name: &str| vec![name.into()];
-        let (inputs, outputs, states) = (names("x"), names("y"), names("s"));
-        module.functions.push(Function { name: "main".into(), graph, inputs, outputs, states });
-        module
-    }
-
-    /// The violations after a change of the graph as JSON.
-    fn broken(change: impl FnOnce(&mut Value)) -> Vec<String> {
-        let mut module = module();
-        let mut json = serde_json::to_value(&module.functions[0].graph).unwrap();
-        change(&mut json);
-        module.functions[0].graph = serde_json::from_value(json).unwrap();
-        messages(&module)
-    }
-
-    fn messages(module: &Module) -> Vec<String> {
-        verify(module).unwrap_err().iter().map(VerifyError::to_string).collect()
-    }
-
-    #[test]
-    fn good_modules_pass() {
-        assert_eq!(verify(&module()), Ok(()));
-        assert_eq!(verify(&Module::default()), Ok(()));
-    }
-
-    #[test]
-    fn ids_must_exist_and_agree() {
-        let unknown = broken(|graph| graph["nodes"]["elems"][0]["operands"][1] = json!(99));
-        assert_eq!(unknown, ["function 0: node0: %99 does not exist in this graph"]);
-        let unknown = broken(|graph| graph["results"][0] = json!(u32::MAX - 1));
-        assert!(unknown[0].contains("does not exist"), "{unknown:?}");
-        let moved = broken(|graph| graph["values"]["elems"][2]["definition"] = json!({"Param": 0}));
-        assert!(moved[0].starts_with("function 0: %2: the definition Param(0)"), "{moved:?}");
-        let twice = broken(|graph| graph["params"] = json!([0, 1, 1]));
-        assert!(twice.iter().any(|message| message.contains("%1: the definition")), "{twice:?}");
-    }
-
-    #[test]
-    fn cycles_are_found() {
-        let own = broken(|graph| graph["nodes"]["elems"][0]["operands"][0] = json!(2));
-        assert_eq!(own, ["function 0: node0: the node depends on itself"]);
-        let longer = broken(|graph| graph["nodes"]["elems"][0]["operands"][0] = json!(3));
-        assert_eq!(longer, ["function 0: node0: the node depends on itself"]);
-    }
-
-    #[test]
-    fn types_must_be_the_inferred_ones() {
-        let ty = broken(|graph| graph["values"]["elems"][3]["ty"]["dtype"] = json!("f64"));
-        assert_eq!(ty, ["function 0: node1: result 0 is f64[N] but should be f32[N]"]);
-        let op = broken(|graph| graph["nodes"]["elems"][2]["op"] = json!({"unary": "not"}));
-        assert!(op[0].starts_with("function 0: node2: `not`: the operand must"), "{op:?}");
-        let op = broken(|graph| {
-            graph["nodes"]["elems"][2]["op"] = json!({"sort": {"axis": 0, "descending": true}})
-        });
-        assert_eq!(op, ["function 0: node2: the node has 1 results but the op 2"]);
-        let negative = broken(|graph| graph["values"]["elems"][0]["ty"]["shape"][0] = json!(-1));
-        assert!(negative.iter().any(|message| message.contains("%0: ")), "{negative:?}");
-    }
-
-    #[test]
-    fn symbols_are_declared() {
-        let mut undeclared = module();
-        undeclared.symbols[0] = Symbol::new("N", 1, 33);
-        assert_eq!(messages(&undeclared).len(), 5);
-        assert!(messages(&undeclared)[0].contains("%0: the symbol `N` in 1..=32 is not declared so"));
-        let mut bounds = module();
-        bounds.symbols.push(Symbol::new("M", -1, 3));
-        bounds.symbols.push(Symbol::new("M", 5, 3));
-        let expected = ["there are two symbols named `M`", "the bounds -1..=3", "the bounds 5..=3"];
-        let found = messages(&bounds);
-        assert!(found.iter().zip(expected).all(|(message, part)| message.contains(part)), "{found:?}");
-    }
-
-    #[test]
-    fn signatures_and_names() {
-        let mut names = module();
-        names.functions[0].inputs.push("s".into());
-        let expected = ["two inputs and states named `s`", "2 parameters have 3 names"];
-        let found = messages(&names);
-        assert!(found.iter().zip(expected).all(|(message, part)| message.contains(part)), "{found:?}");
-
-        let mut state = module();
-        let graph = &mut state.functions[0].graph;
-        graph.add_param(TensorType::scalar(DType::F32), None);
-        state.functions[0].inputs.push("z".into());
-        assert_eq!(messages(&state), ["function 0: the state `s` is f32[] before and f32[N] after"]);
-
-        let mut repeated = module();
-        repeated.functions.push(repeated.functions[0].clone());
-        for _ in 0..2 {
-            repeated.constants.push(Constant { name: "w".into(), tensor: Tensor::from_i64s(&[1]) });
-            repeated.constants.push(Constant { name: "".into(), tensor: Tensor::from_i64s(&[1]) });
-        }
-        assert_eq!(
-            messages(&repeated),
-            ["there are two functions named `main`", "there are two constants named `w`"]
-        );
-    }
-
-    #[test]
-    fn regions_are_graphs_too() {
-        let mut module = module();
-        let graph = &mut module.functions[0].graph;
-        let nodes = graph.order();
-        crate::patch::outline(graph, &mut module.constants, &nodes, crate::FusionKind::Pointwise).unwrap();
-        graph.compact();
-        assert_eq!(verify(&module), Ok(()));
-        let fused = module.functions[0].graph.order()[0];
-        let region = &mut module.functions[0].graph.regions_mut(fused)[0];
-        let result = region.results()[0];
-        region.operands_mut(NodeId::from_u32(0))[0] = result;
-        assert_eq!(messages(&module), ["function 0: region 0 of node0: node0: the node depends on itself"]);
-    }
+/// The first byte of a tensor that is no element: those of bool and of 4-bit integers have free bits.
+fn wrong_byte(tensor: &Tensor) -> Option<(usize, u8)> {
+    let is_element: fn(u8) -> bool = match tensor.dtype() {
+        DType::Bool => |byte| byte <= 1,
+        DType::U4 => |byte| byte <= 15,
+        DType::I4 => |byte| (-8..=7).contains(&(byte as i8)),
+        _ => return None,
+    };
+    let place = tensor.data().iter().position(|byte| !is_element(*byte))?;
+    tensor.data().get(place).map(|byte| (place, *byte))
 }
+
+#[cfg(test)]
+mod tests;

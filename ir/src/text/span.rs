@@ -1,5 +1,6 @@
 //! Places in a text.
 
+use crate::verify::{Entity, VerifyError};
 use crate::{ConstantId, NodeId, ValueId};
 use cranelift_entity::SecondaryMap;
 use std::fmt;
@@ -89,6 +90,25 @@ impl SourceMap {
     /// The declaration of a symbol, by its index in the module.
     pub fn symbol(&self, index: usize) -> Option<Span> {
         self.symbols.get(index).copied()
+    }
+
+    /// The place of a broken rule; empty for one of the whole module.
+    pub fn violation(&self, error: &VerifyError) -> Span {
+        match error.entity {
+            Entity::Constant(constant) => return self.constant(constant),
+            Entity::Symbol(index) => return self.symbol(index).unwrap_or_default(),
+            Entity::Whole | Entity::Value(_) | Entity::Node(_) => {}
+        }
+        let mut graph = error.function.and_then(|index| self.function(index));
+        for (node, region) in &error.regions {
+            graph = graph.and_then(|graph| graph.region(*node, *region));
+        }
+        let Some(graph) = graph else { return Span::default() };
+        match error.entity {
+            Entity::Value(value) => graph.value(value),
+            Entity::Node(node) => graph.node(node).op,
+            _ => graph.name,
+        }
     }
 }
 

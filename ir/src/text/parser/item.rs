@@ -5,7 +5,7 @@ use crate::text::cursor::{Cursor, Parse};
 use crate::text::label::Label;
 use crate::text::lexer::Token;
 use crate::text::{GraphSpans, LabelName, ParseErrorKind, Span};
-use crate::{Constant, Function, Symbol, TensorType};
+use crate::{Constant, Function, MAX_ELEMENTS, Symbol, TensorType};
 use std::sync::Arc;
 
 use super::graph::Scope;
@@ -87,6 +87,10 @@ impl Parser<'_, '_> {
         let bounds = bounds.to(self.cursor.previous());
         if lower > upper {
             let kind = ParseErrorKind::Other("the lower bound is above the upper one".into());
+            self.cursor.error(bounds, kind);
+        } else if lower < 0 || upper > MAX_ELEMENTS {
+            let kind =
+                ParseErrorKind::Other(format!("the bounds of an extent are within 0..={MAX_ELEMENTS}"));
             self.cursor.error(bounds, kind);
         }
         let symbol = Symbol::new(name.clone(), lower, upper.max(lower));
