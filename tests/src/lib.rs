@@ -4,6 +4,7 @@
 //! * [`filetest`]: tests that are files of the graph or kernel IR with what is expected of them
 //! * [`data`]: arrays of npz files, comparison with tolerances
 //! * [`executor`]: ways to run a module
+//! * [`kernel`]: single kernels, interpreted and compiled
 //! * [`models`]: real models with reference outputs
 //! * [`node_tests`]: ONNX's own tests of single operators
 
@@ -11,5 +12,6 @@ pub mod data;
 pub mod differential;
 pub mod executor;
 pub mod filetest;
+pub mod kernel;
 pub mod models;
 pub mod node_tests;

@@ -9,7 +9,7 @@
 //! | `// nextln: text` | the next line contains it |
 //! | `// not: text` | no line contains it between the matches of the directives around it |
 //! | `// expect-exact:` | the output is exactly the lines below, each after `//  | `. |
-//! | `// run: call == results` | the interpreter gives these results; see `commands/eval.rs` |
+//! | `// run: call == results` | the interpreter gives these results; see `commands/eval.rs`, and `commands/kernel_run.rs` for kernels |
 //! | `// error: text` | at the end of a line or after it: the line has an error that contains the text |
 //! | `//   ^^^ text` | after a line: it has an error at this place that contains the text |
 //!
@@ -77,15 +77,17 @@ fn trial(root: &Path, path: PathBuf) -> Trial {
     Trial::test(name, move || run_file(&path).map_err(Failed::from))
 }
 
-/// Runs the commands of a file; the message says what is wrong, with file and line. Every graph that parses must round-trip, whatever
+/// Runs the commands of a file; the message says what is wrong, with file and line. Every graph and kernel that parses must round-trip, whatever
 /// the commands are.
 pub fn run_file(path: &Path) -> Result<(), String> {
     let mut file = TestFile::read(path)?;
     let mut failures = Vec::new();
-    if path.extension().is_some_and(|extension| extension == "gir")
-        && let Ok(module) = graven_ir::text::parse(&file.text)
-    {
+    let is_graph = path.extension().is_some_and(|extension| extension == "gir");
+    if is_graph && let Ok(module) = graven_ir::text::parse(&file.text) {
         failures.extend(commands::round_trip(&file, &module).err());
+    }
+    if !is_graph && let Ok(kernels) = graven::kernel::text::parse_with_spans(&file.text) {
+        failures.extend(commands::round_trip_kernels(&file, &kernels).err());
     }
     let mut checked = false;
     for command in file.commands.clone() {

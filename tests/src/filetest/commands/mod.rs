@@ -2,10 +2,15 @@
 
 mod cat;
 mod eval;
+mod jit;
+mod kernel_print;
+mod kernel_run;
+mod kernel_verify;
 mod opt;
 mod verify;
 
 pub use cat::round_trip;
+pub use kernel_print::round_trip as round_trip_kernels;
 
 use super::file::TestFile;
 use super::notes::FoundError;
@@ -31,6 +36,14 @@ pub const COMMANDS: &[(&str, Command)] = &[
     ("cat", cat::run),
     // Runs the interpreter on the inputs of the `run:` lines.
     ("eval", eval::run),
+    // Compiles and runs the first function on the inputs of the `run:` lines.
+    ("jit", jit::run),
+    // Parses and prints kernels; those of the file are in the canonical form.
+    ("kernel-print", kernel_print::run),
+    // Interprets and compiles kernels; both give the results of the `run:` lines.
+    ("kernel-run", kernel_run::run),
+    // Parses and verifies kernels; the errors are those that are annotated.
+    ("kernel-verify", kernel_verify::run),
     // Applies passes to every function; the `run:` lines hold before and after.
     ("opt", opt::run),
     // The `run:` lines hold after each pass of the pipeline.
