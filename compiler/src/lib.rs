@@ -3,6 +3,7 @@
 //! * [`import`]: model files to graph IR
 //! * [`pipeline`]: from a module to a program
 //! * [`passes`]: graph to graph
+//! * [`autograd`]: gradients of graphs
 //! * [`form`]: fused graphs to kernels
 //! * [`kernel`]: the kernel IR
 //! * [`program`]: a lowered model
@@ -14,6 +15,7 @@
 //! * [`error`]: what can go wrong
 
 pub mod api;
+pub mod autograd;
 pub mod cli;
 pub mod codegen;
 pub mod emit;

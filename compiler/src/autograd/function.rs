@@ -1,0 +1,75 @@
+//! A function's gradient.
+
+use super::rules::keep_carried;
+use super::{GradError, calculus, vjp};
+use graven_ir::{Constants, Function, Graph, GraphBuilder, ValueId};
+
+/// The gradients of a scalar `value` of the builder's graph with respect to each of `wrt`: zeros where it does not depend on one.
+///
+/// # Errors
+/// [`GradError::Usage`] if `value` is no float scalar or one of `wrt` no float; see [`GradError`].
+pub fn grad(b: &mut GraphBuilder<'_>, value: ValueId, wrt: &[ValueId]) -> Result<Vec<ValueId>, GradError> {
+    let ty = b.ty(value).clone();
+    if !ty.dtype.is_float() || ty.rank() != 0 {
+        return Err(GradError::Usage(format!("a gradient is that of a float scalar, not of {ty}")));
+    }
+    for value in wrt {
+        if !b.dtype(*value).is_float() {
+            let ty = b.ty(*value);
+            return Err(GradError::Usage(format!("there is no gradient with respect to {ty}: not a float")));
+        }
+    }
+    let one = b.scalar(ty.dtype, 1.0)?;
+    let gradients = vjp(b, &[(value, one)], wrt)?;
+    let mut filled = Vec::with_capacity(wrt.len());
+    for (value, gradient) in wrt.iter().zip(gradients) {
+        filled.push(match gradient {
+            Some(gradient) => gradient,
+            None => calculus::full_like(b, *value, 0.0)?,
+        });
+    }
+    Ok(filled)
+}
+
+/// The function with its gradients as further outputs: those of output `output`, a float scalar, with respect to the parameters `wrt` (indices
+/// into the graph's parameters: inputs, then states). The gradient of `x` is called `x.grad`.
+///
+/// # Errors
+/// [`GradError::Usage`] if an index is out of range or a type is no float; see [`GradError`].
+pub fn value_and_grad(
+    constants: &mut Constants,
+    function: &Function,
+    output: usize,
+    wrt: &[usize],
+) -> Result<Function, GradError> {
+    let out_of_range = |what, index| GradError::Usage(format!("`{}` has no {what} {index}", function.name));
+    let graph = keep_carried(constants, &function.graph)?;
+    let mut b = GraphBuilder::new(constants);
+    let (params, mut results) = copy(&mut b, &graph)?;
+    let value = *results.get(output).ok_or_else(|| out_of_range("output", output))?;
+    let mut names = Vec::with_capacity(wrt.len());
+    let mut values = Vec::with_capacity(wrt.len());
+    for index in wrt {
+        values.push(*params.get(*index).ok_or_else(|| out_of_range("parameter", *index))?);
+        let name = function.inputs.iter().chain(&function.states).nth(*index);
+        names.push(format!("{}.grad", name.map_or("", |name| name)).into());
+    }
+    let gradients = grad(&mut b, value, &values)?;
+    let outputs = function.outputs.len();
+    results.splice(outputs..outputs, gradients);
+    let mut with_gradients = Function { graph: b.finish(results), ..function.clone() };
+    with_gradients.outputs.extend(names);
+    with_gradients.graph.compact();
+    Ok(with_gradients)
+}
+
+/// A copy of the graph in the builder: its parameters and results.
+fn copy(b: &mut GraphBuilder<'_>, graph: &Graph) -> Result<(Vec<ValueId>, Vec<ValueId>), GradError> {
+    let mut params = Vec::with_capacity(graph.params().len());
+    for param in graph.params() {
+        let value = graph.value(*param);
+        params.push(b.param(value.ty.clone(), value.name.as_deref()));
+    }
+    let results = b.inline(graph, &params)?;
+    Ok((params, results))
+}
