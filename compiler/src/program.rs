@@ -34,6 +34,8 @@ pub enum Place {
         /// Offset in bytes.
         offset: u64,
     },
+    /// Where the n-th pointer of the program leads at that time: a slice of a scanned value or a carried value. Loops set it.
+    Pointer(u32),
 }
 
 /// A buffer: memory with a place and a largest size.
@@ -90,6 +92,95 @@ pub enum Step {
         /// To.
         to: SlotId,
     },
+    /// Runs one of two lists of steps.
+    If(Branch),
+    /// Runs a list of steps several times.
+    Loop(Box<Loop>),
+}
+
+/// Steps that depend on a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// One bool.
+    pub condition: SlotId,
+    /// Steps where it holds.
+    pub then: Vec<Step>,
+    /// Steps where it doesn't.
+    pub otherwise: Vec<Step>,
+}
+
+/// Steps that are repeated.
+///
+/// Before the first trip, every carried value's `current` leads to its initial value and its `next` to the first of its buffers, and every slice to
+/// the first one in the order of the trips. After each trip `current` becomes what `next` was, `next` the other buffer, and slices go one on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    /// Number of trips; for a loop with a condition the most trips, beyond which the run fails.
+    pub trips: Dim,
+    /// What is computed before each trip to decide whether it takes place.
+    pub condition: Option<Condition>,
+    /// Slices of the buffers that the trips go along.
+    pub slices: Vec<Slice>,
+    /// Whether trips go from the last slice to the first.
+    pub reverse: bool,
+    /// Values that go from trip to trip.
+    pub carried: Vec<Carried>,
+    /// The steps of a trip.
+    pub body: Vec<Step>,
+}
+
+/// Whether a loop goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The steps that compute it.
+    pub steps: Vec<Step>,
+    /// One bool.
+    pub value: SlotId,
+}
+
+/// A part of a buffer that a loop goes along.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// The buffer: one slice per trip, one after the other.
+    pub whole: SlotId,
+    /// The slice of the current trip, a [`Place::Pointer`].
+    pub slice: SlotId,
+    /// Bytes of a slice.
+    pub stride: Dim,
+    /// Whether trips write the slice, rather than read it.
+    pub written: bool,
+}
+
+/// A value that goes from trip to trip of a loop: it alternates between two buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carried {
+    /// Its value before the first trip, which the loop only reads.
+    pub initial: SlotId,
+    /// Its value, in the loop and after it; a [`Place::Pointer`].
+    pub current: SlotId,
+    /// Where a trip puts the next value; a [`Place::Pointer`].
+    pub next: SlotId,
+    /// The two buffers, in the arena.
+    pub buffers: [SlotId; 2],
+}
+
+impl Step {
+    /// Calls `visit` for this step and all steps within it, in the order of the program.
+    pub fn for_each<'s>(&'s self, visit: &mut dyn FnMut(&'s Step)) {
+        visit(self);
+        let mut all = |steps: &'s [Step]| steps.iter().for_each(|step| step.for_each(visit));
+        match self {
+            Step::Launch(_) | Step::Copy { .. } => {}
+            Step::If(branch) => {
+                all(&branch.then);
+                all(&branch.otherwise);
+            }
+            Step::Loop(nest) => {
+                all(nest.condition.as_ref().map_or(&[], |condition| &condition.steps));
+                all(&nest.body);
+            }
+        }
+    }
 }
 
 /// A named value of the signature.
@@ -166,6 +257,8 @@ pub struct Program {
     pub slots: PrimaryMap<SlotId, Slot>,
     /// What the entry function does.
     pub steps: Vec<Step>,
+    /// Number of pointers that loops set; see [`Place::Pointer`].
+    pub pointers: u32,
     /// Bytes of arena that all workers share.
     pub arena_bytes: u64,
     /// Bytes of arena per worker, for scratch buffers; a multiple of 64.

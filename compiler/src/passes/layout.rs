@@ -22,7 +22,8 @@ pub fn run(constants: &Constants, graph: &Graph, target: &Target) -> Result<(Gra
         block: if lanes > 1 { lanes.max(8) } else { 0 },
         halos: SecondaryMap::new(),
         result: Graph::new(),
-        layouts: Layouts::new(),
+        layouts: Layouts::default(),
+        target,
         map: SecondaryMap::new(),
         copies: Vec::new(),
     };
@@ -46,6 +47,7 @@ pub fn run(constants: &Constants, graph: &Graph, target: &Target) -> Result<(Gra
 struct Pass<'a> {
     constants: &'a Constants,
     graph: &'a Graph,
+    target: &'a Target,
     /// Channels per block, 0 for none.
     block: i64,
     /// The zeros that convolutions want around each value.
@@ -137,7 +139,7 @@ impl Pass<'_> {
     }
 
     fn layout(&self, new: ValueId) -> Layout {
-        self.layouts[new].clone().unwrap_or_else(|| Layout::row_major(self.result.ty(new).rank()))
+        self.layouts.values[new].clone().unwrap_or_else(|| Layout::row_major(self.result.ty(new).rank()))
     }
 
     fn node(&mut self, id: NodeId) -> Result<(), InferError> {
@@ -150,14 +152,25 @@ impl Pass<'_> {
                 None => self.map[*operand].ok_or_else(|| missing(*operand))?,
             });
         }
-        let (op, regions, origin) = (node.op.clone(), node.regions.clone(), node.origin.clone());
+        let (op, origin) = (node.op.clone(), node.origin.clone());
+        let (regions, inner) = self.regions(node)?;
         let new = self.result.add_node(self.constants, op, &new_operands, regions, origin)?;
+        self.layouts.regions.extend(inner.into_iter().enumerate().map(|(n, layouts)| ((new, n), layouts)));
         let new_results = self.result.node(new).results.clone();
         for ((old, new), layout) in node.results.iter().zip(new_results).zip(results) {
             self.map[*old] = Some(new);
-            self.layouts[new] = layout.filter(|layout| !layout.is_row_major());
+            self.layouts.values[new] = layout.filter(|layout| !layout.is_row_major());
         }
         Ok(())
+    }
+
+    /// The regions of control flow with their own layouts; groups stay as they are.
+    fn regions(&self, node: &Node) -> Result<(Vec<Graph>, Vec<Layouts>), InferError> {
+        if matches!(node.op, Op::Fuse { .. }) {
+            return Ok((node.regions.clone(), Vec::new()));
+        }
+        let regions = node.regions.iter().map(|region| run(self.constants, region, self.target));
+        Ok(regions.collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
     }
 
     /// The layouts that a node wants of its operands (`None`: as they are) and gives its results (`None`: row-major).
@@ -286,7 +299,7 @@ impl Pass<'_> {
         }
         let node = self.result.add_node(self.constants, Op::Relayout, &[new], Vec::new(), None)?;
         let copy = self.result.node(node).results[0];
-        self.layouts[copy] = Some(layout.clone()).filter(|layout| !layout.is_row_major());
+        self.layouts.values[copy] = Some(layout.clone()).filter(|layout| !layout.is_row_major());
         self.copies.push((new, layout.clone(), copy));
         Ok(copy)
     }

@@ -53,13 +53,15 @@ impl Outer<'_> {
         for operand in &node.operands {
             operands.push(self.outer_value(*operand)?);
         }
-        let new = self.result.add_node(
-            self.constants,
-            node.op.clone(),
-            &operands,
-            node.regions.clone(),
-            node.origin.clone(),
-        )?;
+        let mut regions = Vec::with_capacity(node.regions.len());
+        for region in &node.regions {
+            regions.push(match node.op {
+                Op::Fuse { .. } => region.clone(),
+                _ => super::run(self.constants, region)?,
+            });
+        }
+        let (op, origin) = (node.op.clone(), node.origin.clone());
+        let new = self.result.add_node(self.constants, op, &operands, regions, origin)?;
         let results = self.result.node(new).results.clone();
         node.results.iter().zip(results).for_each(|(old, new)| self.map[*old] = Some(new));
         Ok(())

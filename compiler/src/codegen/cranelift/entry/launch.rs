@@ -2,7 +2,7 @@
 //!
 //! It works on the run's frame, a block of words on the stack; see [`Frame`].
 
-use super::table::{IO, RECORD_HEADER, StepTable, TASKS_PER_WORKER};
+use super::table::{IO, KIND_BITS, RECORD_HEADER, StepTable, TASKS_PER_WORKER};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, SigRef, Signature, Value, types,
@@ -12,11 +12,12 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use graven_runtime::abi;
 use std::mem::offset_of;
 
-/// Where things are in the frame, in bytes. The first four words are the bases of the kinds of places, in their order.
+/// Where things are in the frame, in bytes. The first five words are the bases of the kinds of places, in their order.
 pub(super) struct Frame {
     kernels: usize,
     extents: usize,
     argument_words: usize,
+    pointers: usize,
 }
 
 impl Frame {
@@ -28,20 +29,27 @@ impl Frame {
     pub const IO: i32 = 16;
     /// Address of the state pointers.
     pub const STATE: i32 = 24;
+    /// Address of the pointers that loops set, which are in the frame.
+    pub const POINTERS: i32 = 32;
     /// The caller's `graven_exec`, or null.
-    pub const EXEC: i32 = 32;
+    pub const EXEC: i32 = 40;
     /// Number of workers.
-    pub const WORKERS: i32 = 40;
+    pub const WORKERS: i32 = 48;
     /// Address of the first worker's scratch memory.
-    pub const SCRATCH: i32 = 48;
+    pub const SCRATCH: i32 = 56;
     /// The status that failed checks set, `i32`.
-    pub const STATUS: i32 = 56;
+    pub const STATUS: i32 = 64;
     /// Addresses of the kernels.
-    pub const KERNELS: i32 = 64;
+    pub const KERNELS: i32 = 72;
 
     /// The frame for a table.
     pub fn of(table: &StepTable) -> Frame {
-        Frame { kernels: table.kernels, extents: table.extents.len(), argument_words: table.argument_words }
+        Frame {
+            kernels: table.kernels,
+            extents: table.extents.len(),
+            argument_words: table.argument_words,
+            pointers: table.pointers,
+        }
     }
 
     /// The distinct extents.
@@ -49,9 +57,14 @@ impl Frame {
         Frame::KERNELS + self.kernels as i32 * 8
     }
 
+    /// The pointers that loops set.
+    pub fn pointers(&self) -> i32 {
+        self.extents() + self.extents as i32 * 8
+    }
+
     /// The argument words of the current launch.
     pub fn arguments(&self) -> i32 {
-        self.extents() + self.extents as i32 * 8
+        self.pointers() + self.pointers as i32 * 8
     }
 
     /// Size of the frame.
@@ -204,8 +217,8 @@ impl Launcher<'_> {
 
     /// The address of a buffer from its word.
     fn place(&mut self, frame: Value, word: Value) -> Value {
-        let kind = self.builder.ins().band_imm_u(word, 3);
-        let value = self.builder.ins().ushr_imm_u(word, 2);
+        let kind = self.builder.ins().band_imm_u(word, (1 << KIND_BITS) - 1);
+        let value = self.builder.ins().ushr_imm_u(word, i64::from(KIND_BITS));
         let bases = self.indexed(frame, kind);
         let base = self.load(bases, 0);
         let (pointer, offset) = (self.builder.create_block(), self.builder.create_block());

@@ -2,7 +2,8 @@
 //!
 //! * [`table`]: the launches as a table
 //! * `run`: `m_run`: checks, run-time extents
-//! * `launch`: the loop that works through the table
+//! * `flow`: branches and loops around parts of the table
+//! * `launch`: the loop that works through a part of the table
 //! * `dims`: extents as instructions
 //! * [`extents`]: the function `m_extents`
 //! * [`check_cpu`]: the function `m_check_cpu`
@@ -13,6 +14,7 @@
 pub mod check_cpu;
 mod dims;
 pub mod extents;
+mod flow;
 mod launch;
 mod run;
 pub mod table;

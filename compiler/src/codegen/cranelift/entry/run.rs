@@ -1,7 +1,8 @@
-//! `m_run`: checks what the caller hands in, computes run-time extents, fills the frame, works through the launches.
+//! `m_run`: checks what the caller hands in, computes run-time extents, fills the frame, works through the program.
 
 use super::EntryError;
 use super::dims::DimBuilder;
+use super::flow::Flow;
 use super::launch::Frame;
 use super::table::StepTable;
 use crate::program::Program;
@@ -74,8 +75,8 @@ pub(super) fn build<M: Module>(
         run.require(IntCC::NotEqual, weights, 0, RunError::NoWeights);
     }
     run.extents(&caller, plan, &layout)?;
-    run.fill_frame(&caller, plan, workers, weights);
-    run.launches(module, plan);
+    run.fill_frame(&caller, plan, &layout, (workers, weights));
+    run.launches(module, plan, &caller);
     run.builder.switch_to_block(fail);
     run.builder.ins().return_(&[code]);
     run.builder.seal_all_blocks();
@@ -169,7 +170,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn fill_frame(&mut self, caller: &Caller, plan: &RunPlan<'_>, workers: Value, weights: Value) {
+    fn fill_frame(
+        &mut self,
+        caller: &Caller,
+        plan: &RunPlan<'_>,
+        layout: &Frame,
+        (workers, weights): (Value, Value),
+    ) {
+        let pointers = self.builder.ins().iadd_imm_s(self.frame, i64::from(layout.pointers()));
         let scratch = self.builder.ins().iadd_imm_s(caller.arena, plan.program.arena_bytes as i64);
         let zero = self.builder.ins().iconst(types::I64, 0);
         for (value, offset) in [
@@ -177,6 +185,7 @@ impl Run<'_> {
             (caller.arena, Frame::ARENA),
             (caller.io, Frame::IO),
             (caller.state, Frame::STATE),
+            (pointers, Frame::POINTERS),
             (caller.exec, Frame::EXEC),
             (workers, Frame::WORKERS),
             (scratch, Frame::SCRATCH),
@@ -186,7 +195,8 @@ impl Run<'_> {
         }
     }
 
-    fn launches<M: Module>(&mut self, module: &mut M, plan: &RunPlan<'_>) {
+    /// Works through the program; the status is the result.
+    fn launches<M: Module>(&mut self, module: &mut M, plan: &RunPlan<'_>, caller: &Caller) {
         for (n, kernel) in plan.kernels.iter().enumerate() {
             let kernel = module.declare_func_in_func(*kernel, self.builder.func);
             let address = self.builder.ins().func_addr(types::I64, kernel);
@@ -194,11 +204,14 @@ impl Run<'_> {
         }
         let launcher = module.declare_func_in_func(plan.launcher, self.builder.func);
         let data = module.declare_data_in_func(plan.data, self.builder.func);
-        let first = self.builder.ins().symbol_value(types::I64, data);
-        let end = self.builder.ins().iadd_imm_s(first, plan.table.len_bytes() as i64);
-        let frame = self.frame;
-        self.builder.ins().call(launcher, &[frame, first, end]);
-        let status = self.builder.ins().load(types::I32, MemFlagsData::trusted(), frame, Frame::STATUS);
+        let table = self.builder.ins().symbol_value(types::I64, data);
+        let (builder, frame, fail) = (&mut self.builder, self.frame, self.fail);
+        let (io, state, arena) = (caller.io, caller.state, caller.arena);
+        let inputs = plan.program.inputs.len();
+        let layout = Frame::of(plan.table);
+        let mut flow = Flow { builder, frame, fail, layout, launcher, table, io, state, arena, inputs };
+        flow.pieces(&plan.table.pieces);
+        let status = flow.status();
         self.builder.ins().return_(&[status]);
     }
 }

@@ -1,4 +1,4 @@
-//! The launches of a program as a table of 32-bit words.
+//! The launches of a program as a table of 32-bit words, and its control flow around parts of the table.
 //!
 //! A record per launch:
 //!
@@ -7,13 +7,13 @@
 //! | 1 | number of the kernel |
 //! | 1 | number of buffers, and 2¹⁶ times the number of extents |
 //! | 1 | the most tasks that the launch can be split into; 1 where a split isn't worth it |
-//! | one per buffer | where it is: the kind of place ([`WEIGHTS`] …) in the low two bits; above, the offset in units of 64 bytes or the number of the pointer |
+//! | one per buffer | where it is: the kind of place ([`WEIGHTS`] …) in the low three bits; above, the offset in units of 64 bytes or the number of the pointer |
 //! | one per extent | its number among the distinct extents, which are computed when the run begins |
 
 use super::EntryError;
 use crate::codegen::copy;
 use crate::kernel::{Kernel, KernelOp, Number, Stmt, Val};
-use crate::program::{Cost, KernelId, Launch, Place, Program, SlotId, Step};
+use crate::program::{Cost, KernelId, Launch, Loop, Place, Program, SlotId, Step};
 use graven_ir::Dim;
 use rustc_hash::FxHashMap;
 use target_lexicon::Endianness;
@@ -27,6 +27,11 @@ pub const IO: u32 = 2;
 /// The place is what the n-th pointer of `state` leads to.
 pub const STATE: u32 = 3;
 
+/// The place is where the n-th pointer of the frame leads, which loops set.
+pub const POINTER: u32 = 4;
+/// Bits of a place that say its kind.
+pub const KIND_BITS: u32 = 3;
+
 /// Bytes of a record before the buffers.
 pub const RECORD_HEADER: i32 = 12;
 
@@ -36,10 +41,62 @@ pub const TASKS_PER_WORKER: i64 = 4;
 /// A launch that takes less than this on one worker isn't split, in nanoseconds. Handing tasks to waiting workers and collecting them takes one to two microseconds.
 const SPLIT_FROM: u64 = 5_000;
 
+/// A part of what the entry function does.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// Launches: words of the table from the first to before the last.
+    Launches(usize, usize),
+    /// One of two lists.
+    If {
+        /// Place of the condition.
+        condition: Place,
+        /// Where it holds.
+        then: Vec<Piece>,
+        /// Where it doesn't.
+        otherwise: Vec<Piece>,
+    },
+    /// A list several times.
+    Loop(Box<LoopPieces>),
+}
+
+/// A [`Loop`] with places in the place of slots and numbers of extents in the place of extents.
+#[derive(Clone, Debug)]
+pub struct LoopPieces {
+    /// Number of trips, or the most of them.
+    pub trips: u32,
+    /// What is done before a trip, and the place of the condition.
+    pub condition: Option<(Vec<Piece>, Place)>,
+    /// For each slice the place of the whole, the number of its pointer, and its size in bytes.
+    pub slices: Vec<(Place, u32, u32)>,
+    /// Whether trips go from the last slice to the first.
+    pub reverse: bool,
+    /// For each carried value its initial place, the numbers of its pointers, and the offsets of its buffers in the arena.
+    pub carried: Vec<CarriedPlaces>,
+    /// What a trip does.
+    pub body: Vec<Piece>,
+}
+
+/// A carried value.
+#[derive(Clone, Debug)]
+pub struct CarriedPlaces {
+    /// Where its initial value is.
+    pub initial: Place,
+    /// Number of the pointer to its value.
+    pub current: u32,
+    /// Number of the pointer to its next value.
+    pub next: u32,
+    /// Offsets of its buffers in the arena.
+    pub buffers: [u64; 2],
+}
+
 /// The launches of a program.
 #[derive(Clone, Debug, Default)]
 pub struct StepTable {
     words: Vec<u32>,
+    /// What the entry function does, in order.
+    pub pieces: Vec<Piece>,
+    /// Number of pointers in the frame.
+    pub pointers: usize,
     /// The distinct extents that kernels take, over the program's symbols.
     pub extents: Vec<Dim>,
     /// The most argument words of a kernel.
@@ -55,26 +112,73 @@ impl StepTable {
     /// The table of a program with code for `kernels` kernels.
     ///
     /// # Errors
-    /// [`EntryError::TooLarge`] beyond 64 GiB of weights or arena, or 2¹⁶ arguments of a kernel; [`EntryError::Codegen`] for a program that doesn't
+    /// [`EntryError::TooLarge`] beyond 32 GiB of weights or arena, or 2¹⁶ arguments of a kernel; [`EntryError::Codegen`] for a program that doesn't
     /// fit its own kernels.
     pub fn new(program: &Program, kernels: usize) -> Result<StepTable, EntryError> {
         let copies = needs_copy(program);
-        let mut table = StepTable { kernels, copies, ..StepTable::default() };
+        let pointers = program.pointers as usize;
+        let mut table = StepTable { kernels, copies, pointers, ..StepTable::default() };
         if kernels != program.kernels.len() + usize::from(copies) {
             return Err(bug("the number of kernels and of their codes differ"));
         }
-        for step in &program.steps {
-            match step {
-                Step::Launch(launch) => table.launch(program, launch)?,
-                Step::Copy { from, to } => table.copy(program, *from, *to)?,
-            }
-        }
+        table.pieces = table.steps(program, &program.steps)?;
         Ok(table)
     }
 
-    /// Length in bytes.
-    pub fn len_bytes(&self) -> usize {
-        self.words.len() * 4
+    fn steps(&mut self, program: &Program, steps: &[Step]) -> Result<Vec<Piece>, EntryError> {
+        let mut pieces = Vec::new();
+        for step in steps {
+            let first = self.words.len();
+            match step {
+                Step::Launch(launch) => self.launch(program, launch)?,
+                Step::Copy { from, to } => self.copy(program, *from, *to)?,
+                Step::If(branch) => {
+                    let condition = place_of(program, branch.condition)?;
+                    let then = self.steps(program, &branch.then)?;
+                    let otherwise = self.steps(program, &branch.otherwise)?;
+                    pieces.push(Piece::If { condition, then, otherwise });
+                    continue;
+                }
+                Step::Loop(nest) => {
+                    let nest = self.nest(program, nest)?;
+                    pieces.push(Piece::Loop(Box::new(nest)));
+                    continue;
+                }
+            }
+            let end = self.words.len();
+            match pieces.last_mut() {
+                Some(Piece::Launches(_, last)) => *last = end,
+                _ => pieces.push(Piece::Launches(first, end)),
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn nest(&mut self, program: &Program, nest: &Loop) -> Result<LoopPieces, EntryError> {
+        let trips = self.extent_number(&nest.trips);
+        let mut slices = Vec::with_capacity(nest.slices.len());
+        for slice in &nest.slices {
+            let stride = self.extent_number(&slice.stride);
+            slices.push((place_of(program, slice.whole)?, pointer(program, slice.slice)?, stride));
+        }
+        let mut carried = Vec::with_capacity(nest.carried.len());
+        for value in &nest.carried {
+            let [first, second] = value.buffers;
+            carried.push(CarriedPlaces {
+                initial: place_of(program, value.initial)?,
+                current: pointer(program, value.current)?,
+                next: pointer(program, value.next)?,
+                buffers: [arena_offset(program, first)?, arena_offset(program, second)?],
+            });
+        }
+        let condition = match &nest.condition {
+            Some(condition) => {
+                Some((self.steps(program, &condition.steps)?, place_of(program, condition.value)?))
+            }
+            None => None,
+        };
+        let body = self.steps(program, &nest.body)?;
+        Ok(LoopPieces { trips, condition, slices, reverse: nest.reverse, carried, body })
     }
 
     /// The table in memory.
@@ -142,25 +246,47 @@ impl StepTable {
 
 /// Whether a program has steps that copy, which take a kernel of their own.
 pub fn needs_copy(program: &Program) -> bool {
-    program.steps.iter().any(|step| matches!(step, Step::Copy { .. }))
+    let mut found = false;
+    let mut visit = |step: &Step| found |= matches!(step, Step::Copy { .. });
+    program.steps.iter().for_each(|step| step.for_each(&mut visit));
+    found
 }
 
 fn kernel_number(kernel: KernelId) -> u32 {
     kernel.as_u32()
 }
 
+fn place_of(program: &Program, slot: SlotId) -> Result<Place, EntryError> {
+    let place = program.slots.get(slot).map(|slot| slot.place);
+    place.ok_or_else(|| bug(format!("there is no {slot}")))
+}
+
+fn pointer(program: &Program, slot: SlotId) -> Result<u32, EntryError> {
+    match place_of(program, slot)? {
+        Place::Pointer(n) if n < program.pointers => Ok(n),
+        place => Err(bug(format!("a loop sets {slot}, which is at {place:?}"))),
+    }
+}
+
+fn arena_offset(program: &Program, slot: SlotId) -> Result<u64, EntryError> {
+    match place_of(program, slot)? {
+        Place::Arena { offset } => Ok(offset),
+        place => Err(bug(format!("a loop alternates between buffers, of which {slot} is at {place:?}"))),
+    }
+}
+
 fn place_word(program: &Program, slot: SlotId) -> Result<u32, EntryError> {
-    let slot = program.slots.get(slot).ok_or_else(|| bug(format!("there is no {slot}")))?;
-    let (kind, value) = match slot.place {
+    let (kind, value) = match place_of(program, slot)? {
         Place::Input(n) => (IO, u64::from(n)),
         Place::Output(n) => (IO, program.inputs.len() as u64 + u64::from(n)),
         Place::State(n) => (STATE, u64::from(n)),
         Place::Weights { offset } => (WEIGHTS, whole_units(offset)?),
         Place::Arena { offset } => (ARENA, whole_units(offset)?),
+        Place::Pointer(n) => (POINTER, u64::from(n)),
     };
-    match u32::try_from(value).ok().filter(|value| *value < 1 << 30) {
-        Some(value) => Ok(value << 2 | kind),
-        None => Err(EntryError::TooLarge("the model takes more than 64 GiB of memory".into())),
+    match u32::try_from(value).ok().filter(|value| *value < 1 << (32 - KIND_BITS)) {
+        Some(value) => Ok(value << KIND_BITS | kind),
+        None => Err(EntryError::TooLarge("the model takes more than 32 GiB of memory".into())),
     }
 }
 

@@ -1,0 +1,94 @@
+//! A group's launches.
+
+use super::Lowering;
+use super::scope::Scope;
+use crate::form::FormError;
+use crate::form::group::Group;
+use crate::form::schedule::{Argument, Context, fill, schedule};
+use crate::kernel::Kernel;
+use crate::program::{Cost, KernelId, Launch, Slot, SlotId, Step, WeightsSource};
+use graven_ir::{Dim, Node};
+
+impl Lowering<'_> {
+    pub(super) fn group(&mut self, scope: &mut Scope<'_>, node: &Node) -> Result<(), FormError> {
+        let group = Group::of(&self.module.constants, scope.graph, node)?;
+        let tensors =
+            group.operands.iter().map(|value| self.tensor(scope, *value).map(|(_, tensor)| tensor)).collect();
+        let context = Context {
+            target: self.target,
+            constants: &self.module.constants,
+            operands: group.operands.iter().map(|value| scope.layout(*value)).collect(),
+            results: group.results.iter().map(|value| scope.layout(*value)).collect(),
+            tensors,
+        };
+        let scheduled = schedule(&group, &context)?;
+        for result in &group.results {
+            let slot = self.result_slot(scope, *result);
+            if scope.layout(*result).has_zeros(&scope.graph.ty(*result).shape) {
+                self.zero(slot)?;
+            }
+        }
+        for part in scheduled {
+            let mut arguments = Vec::with_capacity(part.arguments.len());
+            for argument in &part.arguments {
+                arguments.push(self.argument(scope, &group, argument)?);
+            }
+            let extents = part.kernel.extents.iter().map(|(symbol, _)| Dim::from(symbol)).collect();
+            let kernel = self.kernel(part.kernel);
+            let launch = Launch { kernel, arguments, extents, cost: part.cost, origin: group.origin.clone() };
+            self.steps.push(Step::Launch(launch));
+        }
+        Ok(())
+    }
+
+    /// Sets a slot to zero, before the kernels that write between its zeros.
+    fn zero(&mut self, slot: SlotId) -> Result<(), FormError> {
+        let Slot { dtype, elements, .. } = self.program.slots[slot].clone();
+        let kernel = fill::zero(dtype, &elements, self.target)?;
+        let extents = kernel.extents.iter().map(|(symbol, _)| Dim::from(symbol)).collect();
+        let cost = Cost { flops: 0, bytes: self.program.slots[slot].upper_bytes() };
+        let kernel = self.kernel(kernel);
+        let arguments = vec![slot];
+        self.steps.push(Step::Launch(Launch { kernel, arguments, extents, cost, origin: None }));
+        Ok(())
+    }
+
+    fn argument(
+        &mut self,
+        scope: &Scope<'_>,
+        group: &Group,
+        argument: &Argument,
+    ) -> Result<SlotId, FormError> {
+        match argument {
+            Argument::Operand(n) => self.slot(scope, group.operands[*n]),
+            Argument::Result(n) => self.slot(scope, group.results[*n]),
+            Argument::Packed { operand, packing } => {
+                let Some((id, tensor)) = self.tensor(scope, group.operands[*operand]) else {
+                    return Err(FormError::internal("a packed operand is no constant"));
+                };
+                let key = (id, packing.clone());
+                if let Some(slot) = self.packed.get(&key) {
+                    return Ok(*slot);
+                }
+                let elements = packing.extents.iter().product::<usize>();
+                let dtype = tensor.dtype();
+                let source = WeightsSource::Packed { tensor, packing: packing.clone() };
+                let slot = self.weights(source, dtype, elements);
+                self.packed.insert(key, slot);
+                Ok(slot)
+            }
+        }
+    }
+
+    fn kernel(&mut self, mut kernel: Kernel) -> KernelId {
+        let name = std::mem::take(&mut kernel.name);
+        if let Some(id) = self.kernels.get(&kernel) {
+            return *id;
+        }
+        self.program.scratch_bytes = self.program.scratch_bytes.max(kernel.scratch_bytes());
+        let id = self.program.kernels.push(kernel.clone());
+        self.program.kernels[id].name = format!("{name}_{}", id.as_u32());
+        self.kernels.insert(kernel, id);
+        id
+    }
+}
