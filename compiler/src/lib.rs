@@ -1,6 +1,7 @@
 //! Graven compiles neural-network models to native CPU code.
 //!
 //! * [`import`]: model files to graph IR
+//! * [`accuracy`], [`remarks`]: what passes and schedules may do, and what they say they did
 //! * [`pipeline`]: from a module to a program
 //! * [`passes`]: graph to graph
 //! * [`autograd`]: gradients of graphs
@@ -14,6 +15,7 @@
 //! * [`cli`]: the command line
 //! * [`error`]: what can go wrong
 
+pub mod accuracy;
 pub mod api;
 pub mod autograd;
 pub mod cli;
@@ -26,4 +28,5 @@ pub mod kernel;
 pub mod passes;
 pub mod pipeline;
 pub mod program;
+pub mod remarks;
 pub mod target;

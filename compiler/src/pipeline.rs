@@ -1,8 +1,10 @@
 //! From a module to a lowered program: the passes, layouts, and kernels.
 
+use crate::accuracy::Accuracy;
 use crate::form;
 use crate::passes::{self, layout};
 use crate::program::Program;
+use crate::remarks::Remarks;
 use crate::target::Target;
 use graven_ir::{Constants, Function, Graph, Module};
 
@@ -24,12 +26,20 @@ pub enum LowerError {
 pub type Observer<'o> = dyn FnMut(&str, &Constants, &Graph) + 'o;
 
 /// The program of a module's first function. `observe` sees the graph after each pass.
-pub fn lower(module: &Module, target: &Target, observe: &mut Observer) -> Result<Program, LowerError> {
+pub fn lower(
+    module: &Module,
+    target: &Target,
+    accuracy: Accuracy,
+    remarks: &mut Remarks,
+    observe: &mut Observer,
+) -> Result<Program, LowerError> {
     let function = module.functions.first().ok_or(LowerError::NoFunction)?;
     let mut constants = module.constants.clone();
     let mut graph = function.graph.clone();
     for pass in passes::pipeline::PIPELINE {
-        graph = passes::pipeline::apply(pass, &mut constants, &graph)?;
+        let mut context =
+            passes::Context { constants: &mut constants, symbols: &module.symbols, accuracy, remarks };
+        graph = passes::pipeline::apply(pass, &mut context, &graph)?;
         observe(pass.name, &constants, &graph);
     }
     let (graph, layouts) = layout::run(&constants, &graph, target).map_err(passes::PassError::from)?;

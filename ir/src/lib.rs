@@ -8,12 +8,14 @@
 //! * [`verify`], [`patch`], [`analysis`]: the rules of the IR, edits that keep them, petgraph over graphs
 //! * [`interp`]: the reference interpreter
 //! * [`decompose`]: composites in primitives
+//! * [`deferred`]: tensors that are computed when they are needed
 
 #![forbid(unsafe_code)]
 
 pub mod analysis;
 mod builder;
 pub mod decompose;
+pub mod deferred;
 mod dim;
 mod dtype;
 pub mod element;

@@ -1,10 +1,12 @@
 //! Tensor types and host tensors.
 
-use crate::{DType, Dim, MAX_ELEMENTS};
+use crate::deferred::Deferred;
+use crate::{DType, Dim, MAX_ELEMENTS, Op};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::fmt;
+use std::sync::Arc;
 
 /// Extents, outermost first.
 pub type Shape = SmallVec<[Dim; 4]>;
@@ -86,13 +88,33 @@ impl fmt::Display for TensorType {
 
 /// A tensor in memory: little-endian elements in row-major order, 4-bit integers one per byte.
 ///
-/// The bytes are shared and may be a part of a memory-mapped file, so they may be unaligned.
-#[derive(Clone, PartialEq, Eq)]
+/// The bytes are shared and may be a part of a memory-mapped file, so they may be unaligned. A [deferred](Tensor::deferred) tensor computes them when
+/// they are asked for.
+#[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
-    data: Bytes,
+    data: Data,
 }
+
+#[derive(Clone)]
+enum Data {
+    Stored(Bytes),
+    Deferred(Arc<Deferred>),
+}
+
+/// The same type and elements.
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Tensor) -> bool {
+        let same = match (&self.data, &other.data) {
+            (Data::Deferred(a), Data::Deferred(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        self.dtype == other.dtype && self.shape == other.shape && (same || self.data() == other.data())
+    }
+}
+
+impl Eq for Tensor {}
 
 /// The bytes do not fit the tensor's type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,24 +134,21 @@ impl Tensor {
         let data = data.into();
         let expected = shape.iter().try_fold(dtype.bytes(), |product, dim| product.checked_mul(*dim));
         match expected == Some(data.len()) {
-            true => Ok(Tensor { dtype, shape, data }),
+            true => Ok(Tensor { dtype, shape, data: Data::Stored(data) }),
             false => Err(SizeMismatch { dtype, shape, bytes: data.len() }),
         }
     }
 
     /// A rank-0 tensor with the element nearest to `value`.
     pub fn scalar(dtype: DType, value: f64) -> Tensor {
-        Tensor {
-            dtype,
-            shape: Vec::new(),
-            data: crate::element::encode_float(dtype, value).into_vec().into(),
-        }
+        let data = crate::element::encode_float(dtype, value).into_vec();
+        Tensor { dtype, shape: Vec::new(), data: Data::Stored(data.into()) }
     }
 
     /// A rank-1 tensor of `i64`.
     pub fn from_i64s(values: &[i64]) -> Tensor {
         let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Tensor { dtype: DType::I64, shape: vec![values.len()], data: data.into() }
+        Tensor { dtype: DType::I64, shape: vec![values.len()], data: Data::Stored(data.into()) }
     }
 
     /// A tensor of `f32`; the lengths must agree.
@@ -150,17 +169,59 @@ impl Tensor {
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.data.len() / self.dtype.bytes()
+        self.shape.iter().product()
+    }
+
+    /// Size in bytes.
+    pub fn byte_len(&self) -> usize {
+        self.len() * self.dtype.bytes()
     }
 
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
+        self.len() == 0
     }
 
-    /// The elements, little-endian, row-major.
+    /// The elements, little-endian, row-major. Those of a deferred tensor are computed once and kept; see [`Tensor::to_bytes`].
     pub fn data(&self) -> &Bytes {
-        &self.data
+        match &self.data {
+            Data::Stored(data) => data,
+            Data::Deferred(deferred) => deferred.kept(self.dtype, &self.shape),
+        }
+    }
+
+    /// The elements, little-endian, row-major. Those of a deferred tensor are not kept, so that large ones take memory only where they are used.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.data {
+            Data::Stored(data) => data.clone(),
+            Data::Deferred(deferred) => deferred.compute(self.dtype, &self.shape),
+        }
+    }
+
+    /// The same tensor, computed.
+    pub fn stored(&self) -> Tensor {
+        Tensor { dtype: self.dtype, shape: self.shape.clone(), data: Data::Stored(self.to_bytes()) }
+    }
+
+    pub(crate) fn from_deferred(dtype: DType, shape: Vec<usize>, deferred: Arc<Deferred>) -> Tensor {
+        Tensor { dtype, shape, data: Data::Deferred(deferred) }
+    }
+
+    pub(crate) fn as_deferred(&self) -> Option<&Deferred> {
+        match &self.data {
+            Data::Stored(_) => None,
+            Data::Deferred(deferred) => Some(deferred),
+        }
+    }
+
+    /// Ops that have to be evaluated for the elements.
+    pub(crate) fn deferred_ops(&self) -> usize {
+        self.as_deferred().map_or(0, Deferred::ops)
+    }
+
+    /// Whether the elements are still to be computed.
+    pub fn is_deferred(&self) -> bool {
+        matches!(self.data, Data::Deferred(_))
     }
 
     /// The type of the tensor.
@@ -172,7 +233,10 @@ impl Tensor {
     pub fn to_ints(&self) -> Option<Vec<i128>> {
         (!self.dtype.is_float()).then(|| {
             let bytes = self.dtype.bytes();
-            self.data.chunks_exact(bytes).map(|chunk| crate::element::decode_int(self.dtype, chunk)).collect()
+            self.data()
+                .chunks_exact(bytes)
+                .map(|chunk| crate::element::decode_int(self.dtype, chunk))
+                .collect()
         })
     }
 
@@ -184,22 +248,30 @@ impl Tensor {
     /// The elements as `f64`; integers are converted.
     pub fn to_f64s(&self) -> Vec<f64> {
         let bytes = self.dtype.bytes();
-        self.data.chunks_exact(bytes).map(|chunk| crate::element::decode_float(self.dtype, chunk)).collect()
+        self.data().chunks_exact(bytes).map(|chunk| crate::element::decode_float(self.dtype, chunk)).collect()
     }
 
-    /// The only element's value, if all elements have the same bits.
+    /// The only element's value, if all elements have the same bits and nothing has to be computed to know it.
     pub fn splat_value(&self) -> Option<f64> {
+        let Data::Stored(data) = &self.data else { return None };
         let bytes = self.dtype.bytes();
-        let first = self.data.get(..bytes)?;
-        self.data
-            .chunks_exact(bytes)
+        let first = data.get(..bytes)?;
+        data.chunks_exact(bytes)
             .all(|chunk| chunk == first)
             .then(|| crate::element::decode_float(self.dtype, first))
     }
 
     /// The same elements under another shape of equal size.
     pub fn reshaped(&self, shape: Vec<usize>) -> Result<Tensor, SizeMismatch> {
-        Tensor::new(self.dtype, shape, self.data.clone())
+        match &self.data {
+            Data::Stored(data) => Tensor::new(self.dtype, shape, data.clone()),
+            Data::Deferred(_) => {
+                let dims = shape.iter().map(|extent| Dim::from(*extent)).collect();
+                let bytes = self.byte_len();
+                let mismatch = |_| SizeMismatch { dtype: self.dtype, shape, bytes };
+                Tensor::deferred(Op::Reshape { shape: dims }, std::slice::from_ref(self)).map_err(mismatch)
+            }
+        }
     }
 }
 

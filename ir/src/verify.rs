@@ -202,6 +202,25 @@ pub fn verify(module: &Module) -> Result<(), Vec<VerifyError>> {
     }
 }
 
+/// Checks the rules of graphs on one that stands in no function, over a module's constants and symbols.
+///
+/// # Errors
+/// Every violation, from the outside inwards.
+pub fn verify_graph(
+    constants: &Constants,
+    symbols: &[Symbol],
+    graph: &Graph,
+) -> Result<(), Vec<VerifyError>> {
+    let symbols = symbols.iter().map(|symbol| (symbol.name(), symbol)).collect();
+    let mut verifier =
+        Verifier { constants, symbols, function: None, regions: Vec::new(), errors: Vec::new() };
+    verifier.graph(graph);
+    match verifier.errors.is_empty() {
+        true => Ok(()),
+        false => Err(verifier.errors),
+    }
+}
+
 struct Verifier<'m> {
     constants: &'m Constants,
     symbols: FxHashMap<&'m str, &'m Symbol>,

@@ -142,11 +142,14 @@ impl View for Stored<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(self.0.data())
+        match self.0.is_deferred() {
+            true => Cow::Owned(self.0.to_bytes().into()),
+            false => Cow::Borrowed(self.0.data()),
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.0.data().len()
+        self.0.byte_len()
     }
 }
 

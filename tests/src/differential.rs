@@ -3,9 +3,11 @@
 //! A case is a graph and its inputs. It is interpreted, and compiled and run with one and with three workers; the results with different numbers of workers must
 //! have the same bits, and differ from the interpreter's by no more than a tolerance that is relative to the largest element.
 
+use graven::accuracy::Accuracy;
 use graven::emit::jit::{CompiledModel, JitOptions, Session, TensorView, TensorViewMut};
 use graven::form::plan;
 use graven::pipeline;
+use graven::remarks::Remarks;
 use graven::target::Target;
 use graven_ir::interp::evaluate;
 use graven_ir::{Function, GraphBuilder, Module, Tensor, ValueId};
@@ -35,8 +37,9 @@ pub fn check(
     let module = module(name, inputs, build);
     let expected = evaluate(&module, "main", inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
     let target = Target::host().expect("the host is supported");
-    let program = pipeline::lower(&module, &target, &mut |_, _, _| {})
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let program =
+        pipeline::lower(&module, &target, Accuracy::Default, &mut Remarks::default(), &mut |_, _, _| {})
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     plan::check(&program).unwrap_or_else(|error| panic!("{name}: {error}"));
     let model = CompiledModel::new(&program, &target, JitOptions::default())
         .unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -60,7 +60,7 @@ impl Specialised {
     pub(super) fn statistics(&self, threads: usize) -> Statistics {
         match &self.executable {
             Executable::Interpreted(module) => {
-                let weights = module.constants.values().map(|constant| constant.tensor.data().len() as u64);
+                let weights = module.constants.values().map(|constant| constant.tensor.byte_len() as u64);
                 Statistics {
                     backend: Backend::Interp,
                     flops: self.flops,

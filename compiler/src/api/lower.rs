@@ -7,6 +7,7 @@ use crate::error::{Error, Place};
 use crate::form::FormError;
 use crate::pipeline::{self, LowerError};
 use crate::program::{Port, Program};
+use crate::remarks::Remarks;
 use crate::target::Target;
 use graven_ir::{Constants, Graph, Module};
 use std::time::Instant;
@@ -25,7 +26,13 @@ pub(crate) fn lower(module: &Module, target: &Target, options: &Options) -> Resu
         }
         start = Instant::now();
     };
-    let program = pipeline::lower(module, target, &mut observe).map_err(lower_error)?;
+    let mut remarks =
+        Remarks::new(options.observer.as_ref().is_some_and(|observer| observer.wants_remarks()));
+    let lowered = pipeline::lower(module, target, options.accuracy, &mut remarks, &mut observe);
+    if let Some(observer) = &options.observer {
+        remarks.take().iter().for_each(|remark| observer.remark(remark));
+    }
+    let program = lowered.map_err(lower_error)?;
     options.stage("form", start.elapsed());
     check_memory(&program, options)?;
     match options.max_time {

@@ -41,7 +41,7 @@ pub(crate) use dtypes::{abi_dtype, dtype_of, native_order};
 pub use executable::Statistics;
 pub(crate) use flops::flops;
 pub use model::CompiledModel;
-pub use options::{Accuracy, Backend, Observer, Options, WeightsMode};
+pub use options::{Accuracy, Backend, Observer, Options, Remark, WeightsMode};
 pub use port::Signature;
 pub use session::{Session, StepTime};
 pub use source::{Compiler, LoadedModel, ReadTextError, TextError, read_text};

@@ -1,7 +1,9 @@
 //! What the user decides about a compilation.
 
+pub use crate::accuracy::Accuracy;
 use crate::error::{Error, Place};
 use crate::import::DimBinding;
+pub use crate::remarks::Remark;
 use crate::target::{Target, TargetError};
 use graven_ir::{Constants, Graph};
 use std::collections::BTreeMap;
@@ -45,18 +47,6 @@ pub enum WeightsMode {
     File,
 }
 
-/// Which rewrites of floating-point arithmetic schedules may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Accuracy {
-    /// Only those within the error bound of plain summation.
-    Strict,
-    /// Those with a documented bound too.
-    #[default]
-    Default,
-    /// Everything that networks tolerate.
-    Fast,
-}
-
 /// Sees what a compilation does.
 pub trait Observer: fmt::Debug + Send + Sync {
     /// A stage is over: a pass, `form` (graph to kernels), `code` (kernels to machine code).
@@ -64,6 +54,14 @@ pub trait Observer: fmt::Debug + Send + Sync {
 
     /// A function's graph after a pass.
     fn graph(&self, pass: &str, constants: &Constants, graph: &Graph);
+
+    /// Whether it wants to hear what was and what was not optimised.
+    fn wants_remarks(&self) -> bool {
+        false
+    }
+
+    /// What was optimised, or not, and why.
+    fn remark(&self, _remark: &Remark) {}
 }
 
 /// What the user decides about a compilation. [`Options::default`] is this machine, all its CPUs and no limits.
@@ -81,7 +79,7 @@ pub struct Options {
     pub backend: Backend,
     /// Where an executable's weights are.
     pub weights: WeightsMode,
-    /// Which rewrites schedules may use.
+    /// Which rewrites of arithmetic passes and schedules may use.
     pub accuracy: Accuracy,
     /// The most bytes that weights, arena, inputs and outputs may take together.
     pub max_memory: Option<u64>,

@@ -68,6 +68,15 @@ pub(super) struct ModelArguments {
 }
 
 impl ModelArguments {
+    /// Which rewrites of arithmetic are allowed.
+    pub(super) fn accuracy(&self) -> Accuracy {
+        match self.accuracy {
+            AccuracyName::Strict => Accuracy::Strict,
+            AccuracyName::Default => Accuracy::Default,
+            AccuracyName::Fast => Accuracy::Fast,
+        }
+    }
+
     /// The options for this machine.
     pub(super) fn options(&self, backend: BackendName) -> Result<Options, Failure> {
         let mut dims = std::collections::BTreeMap::new();
@@ -85,15 +94,12 @@ impl ModelArguments {
                 BackendName::Cranelift => Backend::Cranelift,
                 BackendName::Interp => Backend::Interp,
             },
-            accuracy: match self.accuracy {
-                AccuracyName::Strict => Accuracy::Strict,
-                AccuracyName::Default => Accuracy::Default,
-                AccuracyName::Fast => Accuracy::Fast,
-            },
+            accuracy: self.accuracy(),
             max_memory: self.max_memory,
             max_time: self.max_seconds,
-            observer: (self.timing || self.print_after_all).then(|| {
-                Arc::new(Printer { timing: self.timing, graphs: self.print_after_all }) as Arc<dyn Observer>
+            observer: (self.timing || self.print_after_all || self.remarks).then(|| {
+                let (timing, graphs, remarks) = (self.timing, self.print_after_all, self.remarks);
+                Arc::new(Printer { timing, graphs, remarks }) as Arc<dyn Observer>
             }),
             ..Options::default()
         };

@@ -1,6 +1,6 @@
-//! What `--timing` and `--print-after-all` print.
+//! What `--timing`, `--print-after-all` and `--remarks` print.
 
-use crate::api::Observer;
+use crate::api::{Observer, Remark};
 use graven_ir::text::display_graph;
 use graven_ir::{Constants, Graph};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 pub(super) struct Printer {
     pub(super) timing: bool,
     pub(super) graphs: bool,
+    pub(super) remarks: bool,
 }
 
 impl Observer for Printer {
@@ -23,5 +24,13 @@ impl Observer for Printer {
         if self.graphs {
             eprintln!("// after {pass}\n{}", display_graph(graph, constants));
         }
+    }
+
+    fn wants_remarks(&self) -> bool {
+        self.remarks
+    }
+
+    fn remark(&self, remark: &Remark) {
+        eprintln!("{remark}");
     }
 }

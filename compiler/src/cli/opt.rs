@@ -3,9 +3,11 @@
 use super::arguments::{BackendName, ModelArguments};
 use super::failure::{Failure, Outcome};
 use super::model::load;
-use super::text;
+use super::{arrays, text};
 use crate::error::{Error, Place};
+use crate::passes::Context;
 use crate::passes::pipeline::{PIPELINE, Pass, apply};
+use crate::remarks::Remarks;
 use graven_ir::text::display_graph;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,6 +20,9 @@ pub(super) struct Arguments {
     /// Passes to run, in this order; by default all in the order of the compiler
     #[arg(long, value_name = "PASSES", value_delimiter = ',', value_parser = find_pass)]
     passes: Option<Vec<&'static Pass>>,
+    /// Take the extents of the inputs from the arrays of this npz file
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
     /// Write the text to a file, and large constants to a safetensors file next to it; without it, large constants are left out
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -25,12 +30,25 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn execute(self) -> Outcome {
-        let mut module = load(&self.model.model, self.model.options(BackendName::Auto)?)?.module()?.module;
+        let mut loaded = load(&self.model.model, self.model.options(BackendName::Auto)?)?;
+        if let Some(path) = &self.inputs {
+            let arrays = arrays::read(path, None)?;
+            let shapes = arrays.into_iter().map(|(name, tensor)| (name, tensor.shape().to_vec()));
+            loaded = loaded.with_input_shapes(shapes.collect());
+        }
+        let mut module = loaded.module()?.module;
+        let mut remarks = Remarks::new(self.model.remarks);
         let all = || PIPELINE.iter().collect();
         for pass in self.passes.clone().unwrap_or_else(all) {
             let start = Instant::now();
             for function in &mut module.functions {
-                function.graph = apply(pass, &mut module.constants, &function.graph).map_err(|error| {
+                let mut context = Context {
+                    constants: &mut module.constants,
+                    symbols: &module.symbols,
+                    accuracy: self.model.accuracy(),
+                    remarks: &mut remarks,
+                };
+                function.graph = apply(pass, &mut context, &function.graph).map_err(|error| {
                     let place = Place::new(format!("pass `{}` in `{}`", pass.name, function.name));
                     Failure::Compiler(Error::internal(place, error.to_string()))
                 })?;
@@ -39,6 +57,7 @@ impl Arguments {
                     eprintln!("{}", display_graph(&function.graph, &module.constants));
                 }
             }
+            remarks.take().iter().for_each(|remark| eprintln!("{remark}"));
             if self.model.timing {
                 eprintln!("{:>10.3} ms  {}", start.elapsed().as_secs_f64() * 1e3, pass.name);
             }

@@ -71,7 +71,7 @@ pub fn stream(
         zeros(output, offset - end)?;
         end = offset + bytes as u64;
         if let (WeightsSource::Plain(tensor), Endianness::Little) = (&part.source, endianness) {
-            output.write_all(tensor.data())?;
+            output.write_all(&tensor.to_bytes())?;
             continue;
         }
         buffer.clear();
@@ -89,7 +89,7 @@ fn zeros(output: &mut impl Write, count: u64) -> io::Result<()> {
 /// Size of a part in bytes.
 fn part_bytes(source: &WeightsSource) -> Result<usize, WeightsError> {
     match source {
-        WeightsSource::Plain(tensor) => Ok(tensor.data().len()),
+        WeightsSource::Plain(tensor) => Ok(tensor.byte_len()),
         WeightsSource::Packed { tensor, packing } => {
             let elements = packing.extents.iter().try_fold(1usize, |all, extent| all.checked_mul(*extent));
             match elements.and_then(|elements| elements.checked_mul(tensor.dtype().bytes())) {
@@ -103,13 +103,14 @@ fn part_bytes(source: &WeightsSource) -> Result<usize, WeightsError> {
 fn write_part(source: &WeightsSource, place: &mut [u8], endianness: Endianness) -> Result<(), WeightsError> {
     let (WeightsSource::Plain(tensor) | WeightsSource::Packed { tensor, .. }) = source;
     let bytes = tensor.dtype().bytes();
+    let data = tensor.to_bytes();
     match source {
-        WeightsSource::Plain(tensor) => place.copy_from_slice(tensor.data()),
+        WeightsSource::Plain(_) => place.copy_from_slice(&data),
         WeightsSource::Packed { packing, .. } => match bytes {
-            1 => pack::<1>(tensor.data(), packing, place)?,
-            2 => pack::<2>(tensor.data(), packing, place)?,
-            4 => pack::<4>(tensor.data(), packing, place)?,
-            _ => pack::<8>(tensor.data(), packing, place)?,
+            1 => pack::<1>(&data, packing, place)?,
+            2 => pack::<2>(&data, packing, place)?,
+            4 => pack::<4>(&data, packing, place)?,
+            _ => pack::<8>(&data, packing, place)?,
         },
     }
     if endianness == Endianness::Big {

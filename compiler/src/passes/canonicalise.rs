@@ -2,9 +2,9 @@
 //!
 //! Before: `%1 = reshape %0; %2 = reshape %1`. After: `%2 = reshape %0`. Each rule is directional: it removes a node or replaces it by a cheaper one.
 
-use super::PassError;
 use super::rewrite::{Replacement, rewrite};
-use graven_ir::{BinaryOp, Constants, Dim, Graph, GraphBuilder, Node, Op, ValueId};
+use super::{Context, PassError};
+use graven_ir::{BinaryOp, Dim, Graph, GraphBuilder, Node, Op, ValueId};
 use smallvec::{SmallVec, smallvec};
 
 /// A rule of this pass: the value to use in place of the node's only result.
@@ -14,8 +14,8 @@ type Rule = fn(&mut GraphBuilder, &Node, &[ValueId]) -> Result<Option<ValueId>, 
 const RULES: &[Rule] = &[no_effect, neutral_operand, movement_chain, constant_select, pad_into_conv];
 
 /// The graph with the rules applied.
-pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
-    rewrite(constants, graph, &mut |builder, node, operands| apply(builder, node, operands))
+pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
+    rewrite(context.constants, graph, &mut |builder, node, operands| apply(builder, node, operands))
 }
 
 fn apply(builder: &mut GraphBuilder, node: &Node, operands: &[ValueId]) -> Result<Replacement, PassError> {

@@ -2,8 +2,8 @@
 //!
 //! Before: `%1 = exp %0; %2 = exp %0`. After: `%1 = exp %0`, used for both. Nodes with regions and impure ops are left. Constants with equal bytes become one.
 
-use super::PassError;
 use super::rewrite::rewrite;
+use super::{Context, PassError};
 use graven_ir::{ConstantId, Constants, Graph, Op, Tensor, ValueId};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -15,12 +15,12 @@ const COMPARED_BYTES: usize = 1 << 16;
 type Expression = (Op, SmallVec<[ValueId; 3]>);
 
 /// The graph without repeated nodes.
-pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
-    let canonical = equal_constants(constants);
+pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
+    let canonical = equal_constants(context.constants);
     let mut known: FxHashMap<Expression, SmallVec<[ValueId; 1]>> = FxHashMap::default();
     // A region sees only its own values: nodes in it are not shared with the outside.
     let has_regions = graph.nodes().any(|(_, node)| !node.regions.is_empty());
-    rewrite(constants, graph, &mut |builder, node, operands| {
+    rewrite(context.constants, graph, &mut |builder, node, operands| {
         if has_regions || !node.regions.is_empty() || !node.op.is_pure() {
             return Ok(None);
         }
@@ -42,7 +42,7 @@ pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError>
 fn equal_constants(constants: &Constants) -> FxHashMap<ConstantId, ConstantId> {
     let mut first: FxHashMap<(graven_ir::DType, Vec<usize>, &[u8]), ConstantId> = FxHashMap::default();
     let mut canonical = FxHashMap::default();
-    let small = |tensor: &Tensor| tensor.data().len() <= COMPARED_BYTES;
+    let small = |tensor: &Tensor| !tensor.is_deferred() && tensor.byte_len() <= COMPARED_BYTES;
     for (id, constant) in constants.iter().filter(|(_, constant)| small(&constant.tensor)) {
         let tensor = &constant.tensor;
         let key = (tensor.dtype(), tensor.shape().to_vec(), tensor.data().as_ref());

@@ -3,14 +3,14 @@
 //! Before: `%1 = softmax %0 {axis = 1}`. After: the maximum, the difference, the exponential, its sum and the quotient. `gelu` and `silu` stay: they are evaluated per
 //! element.
 
-use super::PassError;
 use super::rewrite::rewrite;
-use graven_ir::{Category, Constants, Graph, Op};
+use super::{Context, PassError};
+use graven_ir::{Category, Graph, Op};
 use smallvec::smallvec;
 
 /// The graph without composites.
-pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
-    rewrite(constants, graph, &mut |builder, node, operands| {
+pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
+    rewrite(context.constants, graph, &mut |builder, node, operands| {
         let stays = matches!(node.op, Op::Gelu { .. } | Op::Silu);
         let composite = node.op.category() == Category::Composite && !stays;
         match composite || matches!(node.op, Op::Quantize { .. } | Op::Dequantize { .. }) {

@@ -3,8 +3,8 @@
 //! Before: `%1 = constant 2.0; %2 = constant 3.0; %3 = add %1, %2`. After: `%3 = constant 5.0`. Only nodes whose operands and results are
 //! small are folded; reshapes of constants of any size are, since they cost nothing.
 
-use super::PassError;
 use super::rewrite::rewrite;
+use super::{Context, PassError};
 use graven_ir::interp::{Interpreter, Limits, SymbolValues};
 use graven_ir::{Category, Constants, Graph, GraphBuilder, Node, Op, Tensor, ValueId};
 use smallvec::SmallVec;
@@ -16,8 +16,8 @@ pub const FOLDED_ELEMENTS: i64 = 64 * 1024;
 const FOLDED_STEPS: u64 = 1 << 24;
 
 /// The graph with nodes of constant operands evaluated.
-pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
-    rewrite(constants, graph, &mut |builder, node, operands| fold(builder, node, operands))
+pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
+    rewrite(context.constants, graph, &mut |builder, node, operands| fold(builder, node, operands))
 }
 
 fn fold(

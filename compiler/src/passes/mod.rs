@@ -18,7 +18,22 @@ pub mod layout;
 pub mod pipeline;
 pub mod rewrite;
 
+use crate::accuracy::Accuracy;
+use crate::remarks::Remarks;
 use graven_ir::infer::InferError;
+use graven_ir::{Constants, Symbol};
+
+/// What passes get besides the graph.
+pub struct Context<'c> {
+    /// The module's constants, to which passes add theirs.
+    pub constants: &'c mut Constants,
+    /// The module's symbols.
+    pub symbols: &'c [Symbol],
+    /// Which rewrites of arithmetic are allowed.
+    pub accuracy: Accuracy,
+    /// Where passes say what they did.
+    pub remarks: &'c mut Remarks,
+}
 
 /// A pass met a graph that it can't handle: our bug.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! The order of the passes.
 
-use super::{PassError, canonicalise, cse, decompose, fold, fuse};
-use graven_ir::{Constants, Graph};
+use super::{Context, PassError, canonicalise, cse, decompose, fold, fuse};
+use graven_ir::Graph;
+use graven_ir::verify::verify_graph;
 
 /// A pass by name, with the reason why it stands where it does.
 pub struct Pass {
@@ -10,11 +11,7 @@ pub struct Pass {
     /// Why it stands here.
     pub reason: &'static str,
     /// What it does.
-    pub run: fn(&mut Constants, &Graph) -> Result<Graph, PassError>,
-}
-
-fn run_fuse(constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
-    Ok(fuse::run(constants, graph)?)
+    pub run: fn(&mut Context, &Graph) -> Result<Graph, PassError>,
 }
 
 /// The passes from an imported graph to fusion groups. Layouts are chosen after them, for a target.
@@ -29,12 +26,26 @@ pub const PIPELINE: &[Pass] = &[
         run: canonicalise::run,
     },
     Pass { name: "cse", reason: "once nodes have their final form", run: cse::run },
-    Pass { name: "fuse", reason: "last: groups hide their nodes from the other passes", run: run_fuse },
+    Pass { name: "fuse", reason: "last: groups hide their nodes from the other passes", run: fuse::run },
 ];
 
-/// The graph after a pass, without dead nodes.
-pub fn apply(pass: &Pass, constants: &mut Constants, graph: &Graph) -> Result<Graph, PassError> {
-    let mut graph = (pass.run)(constants, graph)?;
+/// The graph after a pass, without dead nodes. Debug builds check that it keeps the rules of the IR.
+pub fn apply(pass: &Pass, context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
+    let mut graph = (pass.run)(context, graph)?;
     graph.compact();
+    if cfg!(debug_assertions) {
+        check(pass, context, &graph)?;
+    }
     Ok(graph)
+}
+
+fn check(pass: &Pass, context: &Context, graph: &Graph) -> Result<(), PassError> {
+    verify_graph(context.constants, context.symbols, graph).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        PassError::internal(format!(
+            "`{}` leaves a graph that breaks the rules: {}",
+            pass.name,
+            errors.join("; ")
+        ))
+    })
 }

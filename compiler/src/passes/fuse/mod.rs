@@ -14,6 +14,7 @@
 mod legal;
 mod outline;
 
+use super::{Context, PassError};
 use cranelift_entity::SecondaryMap;
 use graven_ir::infer::InferError;
 use graven_ir::{Constants, Graph, NodeId, Op};
@@ -26,7 +27,12 @@ pub struct Grouping {
 }
 
 /// The graph with its fusion groups.
-pub fn run(constants: &mut Constants, graph: &Graph) -> Result<Graph, InferError> {
+pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
+    Ok(fuse(context.constants, graph)?)
+}
+
+/// The graph with its fusion groups, those in bodies of control flow included.
+fn fuse(constants: &mut Constants, graph: &Graph) -> Result<Graph, InferError> {
     let grouping = group(constants, graph);
     outline::outline(constants, graph, &grouping)
 }

@@ -57,7 +57,7 @@ impl Outer<'_> {
         for region in &node.regions {
             regions.push(match node.op {
                 Op::Fuse { .. } => region.clone(),
-                _ => super::run(self.constants, region)?,
+                _ => super::fuse(self.constants, region)?,
             });
         }
         let (op, origin) = (node.op.clone(), node.origin.clone());

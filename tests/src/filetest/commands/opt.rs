@@ -6,7 +6,10 @@
 
 use super::{Outcome, cat, eval, no_arguments};
 use crate::filetest::file::TestFile;
+use graven::accuracy::Accuracy;
+use graven::passes::Context;
 use graven::passes::pipeline::{PIPELINE, Pass, apply};
+use graven::remarks::Remarks;
 use graven_ir::Module;
 use graven_ir::text::parse;
 
@@ -55,7 +58,13 @@ fn passes(names: &str) -> Result<Vec<&'static Pass>, String> {
 
 fn run_pass(pass: &Pass, module: &mut Module) -> Result<(), String> {
     for function in &mut module.functions {
-        function.graph = apply(pass, &mut module.constants, &function.graph)
+        let mut context = Context {
+            constants: &mut module.constants,
+            symbols: &module.symbols,
+            accuracy: Accuracy::Default,
+            remarks: &mut Remarks::default(),
+        };
+        function.graph = apply(pass, &mut context, &function.graph)
             .map_err(|error| format!("`{}` on @{}: {error}", pass.name, function.name))?;
     }
     Ok(())
