@@ -5,6 +5,7 @@
 //! * [`pipeline`]: from a module to a program
 //! * [`passes`]: graph to graph
 //! * [`autograd`]: gradients of graphs
+//! * [`train`]: train steps
 //! * [`form`]: fused graphs to kernels
 //! * [`kernel`]: the kernel IR
 //! * [`program`]: a lowered model
@@ -30,3 +31,4 @@ pub mod pipeline;
 pub mod program;
 pub mod remarks;
 pub mod target;
+pub mod train;

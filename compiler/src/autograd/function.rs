@@ -31,6 +31,14 @@ pub fn grad(b: &mut GraphBuilder<'_>, value: ValueId, wrt: &[ValueId]) -> Result
     Ok(filled)
 }
 
+/// The graph with loops that also give what their gradients need, so that these don't run them again.
+///
+/// # Errors
+/// [`GradError::Pass`]: our bug.
+pub fn keep_for_gradient(constants: &mut Constants, graph: &Graph) -> Result<Graph, GradError> {
+    Ok(keep_carried(constants, graph)?)
+}
+
 /// The function with its gradients as further outputs: those of output `output`, a float scalar, with respect to the parameters `wrt` (indices
 /// into the graph's parameters: inputs, then states). The gradient of `x` is called `x.grad`.
 ///
@@ -43,7 +51,7 @@ pub fn value_and_grad(
     wrt: &[usize],
 ) -> Result<Function, GradError> {
     let out_of_range = |what, index| GradError::Usage(format!("`{}` has no {what} {index}", function.name));
-    let graph = keep_carried(constants, &function.graph)?;
+    let graph = keep_for_gradient(constants, &function.graph)?;
     let mut b = GraphBuilder::new(constants);
     let (params, mut results) = copy(&mut b, &graph)?;
     let value = *results.get(output).ok_or_else(|| out_of_range("output", output))?;

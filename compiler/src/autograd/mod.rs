@@ -41,5 +41,5 @@ mod tests;
 mod vjp;
 
 pub use error::GradError;
-pub use function::{grad, value_and_grad};
+pub use function::{grad, keep_for_gradient, value_and_grad};
 pub use vjp::vjp;

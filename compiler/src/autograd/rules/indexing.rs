@@ -225,7 +225,8 @@ pub(super) fn at_flat_places(
 ) -> Built {
     let elements = |b: &GraphBuilder<'_>, value| b.ty(value).elements();
     let (shape, size, count) = (b.shape(like), elements(b, like), elements(b, g));
-    let (mut indices, mut g) = (b.reshape(indices, &[count.clone()])?, b.reshape(g, &[count])?);
+    let (mut indices, mut g) =
+        (b.reshape(indices, std::slice::from_ref(&count))?, b.reshape(g, std::slice::from_ref(&count))?);
     if may_be_negative {
         let zero = full_like(b, indices, 0.0)?;
         let names_one = b.compare(graven_ir::CompareOp::Ge, indices, zero)?;

@@ -1,0 +1,28 @@
+//! Training as graphs: a train step is a function like any other, and is compiled like one.
+//!
+//! * [`loss`]: losses of predictions against targets
+//! * [`optimizer`]: update rules of parameters
+//! * [`schedule`]: learning rates over the steps
+//! * [`clip`]: bounds on gradients
+//! * [`step`]: forward function + loss + gradients + updates = one function
+//! * `weights`: parameters in the place of constants
+//! * [`initializer`]: first values of parameters
+//!
+//! Formulas are those of the papers named in each doc; where implementations differ, PyTorch's default is ours.
+
+pub mod clip;
+pub mod initializer;
+pub mod loss;
+pub mod optimizer;
+pub mod schedule;
+pub mod step;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub use clip::Clip;
+pub use initializer::Initializer;
+pub use loss::Loss;
+pub use optimizer::Optimizer;
+pub use schedule::Schedule;
+pub use step::{State, StepOptions, TrainStep, train_step};

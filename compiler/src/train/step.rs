@@ -1,0 +1,201 @@
+//! The train step: one function from batch and states to loss and new states.
+//!
+//! Inputs are the model's, then the targets. States are the parameters, the optimiser's moments and the number of steps. Outputs are the loss and, for
+//! losses over classes, the number of right predictions.
+
+use super::optimizer::Rate;
+use super::{Clip, Loss, Optimizer, Schedule, weights};
+use crate::autograd::{GradError, grad, keep_for_gradient};
+use graven_ir::infer::InferError;
+use graven_ir::{
+    BinaryOp, CompareOp, ConstantId, Constants, DType, Function, GraphBuilder, Module, Op, ReduceOp, Tensor,
+    TensorType, ValueId,
+};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// What a train step does.
+#[derive(Clone, Debug)]
+pub struct StepOptions {
+    /// The loss.
+    pub loss: Loss,
+    /// Index of the model's output that the loss sees.
+    pub prediction: usize,
+    /// Element type of the targets.
+    pub target_dtype: DType,
+    /// The update rule.
+    pub optimizer: Optimizer,
+    /// The base learning rate.
+    pub learning_rate: f64,
+    /// How it changes.
+    pub schedule: Schedule,
+    /// Bounds on gradients.
+    pub clip: Option<Clip>,
+    /// The constants that become parameters; others stay constants, and no gradient is computed for them.
+    pub trainable: Vec<ConstantId>,
+}
+
+/// A state of the train step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Its name: the constant's, followed by the moment's for moments.
+    pub name: Arc<str>,
+    /// Its first value.
+    pub initial: Tensor,
+}
+
+/// A train step.
+#[derive(Clone, Debug)]
+pub struct TrainStep {
+    /// The function; its constants are in the model's module.
+    pub function: Function,
+    /// First values of its states, in order.
+    pub states: Vec<State>,
+}
+
+/// Name of the state that counts the steps: an i64 scalar.
+pub const STEP: &str = "train.step";
+
+/// The train step of a model's function.
+///
+/// # Errors
+/// [`GradError::Usage`] for options that do not fit the function; see [`GradError`].
+pub fn train_step(
+    constants: &mut Constants,
+    forward: &Function,
+    options: &StepOptions,
+) -> Result<TrainStep, GradError> {
+    if options.trainable.is_empty() {
+        return Err(GradError::Usage("the model has no parameter to train".into()));
+    }
+    if !forward.states.is_empty() {
+        return Err(GradError::Usage("a model that has states itself can't be trained".into()));
+    }
+    let parameters: Vec<State> = options
+        .trainable
+        .iter()
+        .map(|id| State { name: constants[*id].name.clone(), initial: constants[*id].tensor.clone() })
+        .collect();
+    let graph = keep_for_gradient(constants, &forward.graph)?;
+    let mut b = GraphBuilder::new(constants);
+    let mut params = Vec::new();
+    for param in graph.params() {
+        params.push(b.param(graph.ty(*param).clone(), graph.value(*param).name.as_deref()));
+    }
+    let prediction = graph.results().get(options.prediction).copied();
+    let prediction = prediction
+        .ok_or_else(|| GradError::Usage(format!("the model has no output {}", options.prediction)))?;
+    let target = b.param(target_type(graph.ty(prediction), options), Some("target"));
+
+    let weights: Vec<ValueId> =
+        parameters.iter().map(|state| b.param(state.initial.ty(), Some(&state.name))).collect();
+    let mut states = parameters;
+    let mut moments = Vec::with_capacity(weights.len());
+    for place in 0..weights.len() {
+        let (ty, name) = (states[place].initial.ty(), states[place].name.clone());
+        let mut own = Vec::new();
+        for moment in options.optimizer.moments() {
+            let name: Arc<str> = format!("{name}.{moment}").into();
+            own.push(b.param(ty.clone(), Some(&name)));
+            states.push(State { name, initial: zeros(&ty)? });
+        }
+        moments.push(own);
+    }
+    let counter = b.param(TensorType::scalar(DType::I64), Some(STEP));
+    states.push(State { name: STEP.into(), initial: Tensor::scalar(DType::I64, 0.0) });
+
+    let replaced: FxHashMap<ConstantId, ValueId> =
+        options.trainable.iter().copied().zip(weights.iter().copied()).collect();
+    let results = weights::inline(&mut b, &graph, &params, &replaced)?;
+    let prediction = results[options.prediction];
+    let loss =
+        options.loss.build(&mut b, prediction, target).map_err(|error| GradError::Usage(error.reason))?;
+    let mut outputs = vec![loss];
+    let mut names: Vec<Arc<str>> = vec!["loss".into()];
+    if options.loss.has_classes() {
+        outputs.push(right_predictions(&mut b, prediction, target)?);
+        names.push("correct".into());
+    }
+
+    let mut gradients = grad(&mut b, loss, &weights)?;
+    if let Some(clip) = options.clip {
+        gradients = clip.build(&mut b, &gradients)?;
+    }
+    let one = b.scalar(DType::I64, 1.0)?;
+    let next = b.binary(BinaryOp::Add, counter, one)?;
+    let rate = rate(&mut b, options, counter, next)?;
+    let mut new_moments = Vec::new();
+    for ((weight, gradient), own) in weights.iter().zip(gradients).zip(&moments) {
+        let mut updated = options.optimizer.update(&mut b, rate, [*weight, gradient], own)?;
+        new_moments.extend(updated.split_off(1));
+        outputs.extend(updated);
+    }
+    outputs.extend(new_moments);
+    outputs.push(next);
+
+    let mut inputs = forward.inputs.clone();
+    inputs.push("target".into());
+    let mut function = Function {
+        name: "train_step".into(),
+        graph: b.finish(outputs),
+        inputs,
+        outputs: names,
+        states: states.iter().map(|state| state.name.clone()).collect(),
+    };
+    function.graph.compact();
+    Ok(TrainStep { function, states })
+}
+
+/// The module with the train step as its only function.
+pub fn module_of(model: &Module, step: &TrainStep) -> Module {
+    let mut function = step.function.clone();
+    function.name = "main".into();
+    Module { functions: vec![function], ..model.clone() }
+}
+
+/// η and t.
+fn rate(
+    b: &mut GraphBuilder<'_>,
+    options: &StepOptions,
+    counter: ValueId,
+    next: ValueId,
+) -> Result<Rate, InferError> {
+    let factor = options.schedule.factor(b, counter)?;
+    let learning_rate = b.binary_scalar(BinaryOp::Mul, factor, options.learning_rate)?;
+    let step = b.cast(next, DType::F64)?;
+    Ok(Rate { learning_rate, step })
+}
+
+/// Class indices have the shape of the predictions without the classes; other targets have that of the predictions.
+fn target_type(prediction: &TensorType, options: &StepOptions) -> TensorType {
+    let mut shape = prediction.shape.clone();
+    if options.loss.has_classes() && !options.target_dtype.is_float() && shape.len() > 1 {
+        shape.remove(1);
+    }
+    TensorType { dtype: options.target_dtype, shape }
+}
+
+/// How often the largest of the class scores is the target's: an i64 scalar.
+fn right_predictions(
+    b: &mut GraphBuilder<'_>,
+    prediction: ValueId,
+    target: ValueId,
+) -> Result<ValueId, InferError> {
+    let largest = Op::ArgReduce { largest: true, axis: 1, last: false };
+    let found = b.op(largest.clone(), &[prediction])?;
+    let expected = match b.dtype(target).is_float() {
+        true => b.op(largest, &[target])?,
+        false => b.cast(target, DType::I64)?,
+    };
+    let right = b.compare(CompareOp::Eq, found, expected)?;
+    let right = b.cast(right, DType::I64)?;
+    let axes: Vec<usize> = (0..b.shape(right).len()).collect();
+    b.reduce(ReduceOp::Sum, right, &axes, false)
+}
+
+fn zeros(ty: &TensorType) -> Result<Tensor, GradError> {
+    let unsized_parameter = || GradError::Usage("a parameter's shape is not known".into());
+    let shape = ty.const_shape().ok_or_else(unsized_parameter)?;
+    let bytes = vec![0; ty.dtype.bytes() * shape.iter().product::<usize>()];
+    Tensor::new(ty.dtype, shape, bytes).map_err(|error| GradError::Usage(error.to_string()))
+}
