@@ -6,7 +6,6 @@ use super::graph::Frame;
 use super::order::free_names;
 use super::proto::GraphProto;
 use super::scope::{Arg, Item, LazyConstant, Scope};
-use super::symbolic::SymbolicTensor;
 use graven_ir::{Graph, Tensor, TensorType, ValueId};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -32,17 +31,14 @@ pub(super) enum Param {
     Typed(TensorType),
     /// A constant inside the body and no parameter of the region.
     Constant(Tensor),
-    /// A known tensor inside the body and no parameter of the region.
-    Symbolic(SymbolicTensor),
+    /// A parameter of the region that stands after the typed ones and before the captures.
+    Late(TensorType),
 }
 
 /// A translated body, not yet ended.
 pub(super) struct Body<'b> {
     /// The region's graph.
     pub(super) scope: Scope<'b>,
-    /// The parameters that captures became.
-    #[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
-    pub(super) captures: Vec<ValueId>,
     /// What the body's outputs are.
     pub(super) outputs: Vec<Arg>,
 }
@@ -88,6 +84,7 @@ impl<'p> Captures<'p> {
         let types: Vec<TensorType> = self.operands.iter().map(|operand| c.ty(*operand).clone()).collect();
         let mut scope = Scope::new(c.scope.builder.region());
         let mut frame = Frame { names: FxHashMap::default(), call: Rc::clone(&c.frame.call) };
+        let mut late = Vec::new();
         for (param, input) in params.into_iter().zip(&graph.input) {
             let arg = match param {
                 Param::Typed(ty) => {
@@ -95,9 +92,16 @@ impl<'p> Captures<'p> {
                     scope.add_value(value)
                 }
                 Param::Constant(tensor) => scope.add_constant(LazyConstant::new(String::new(), tensor)),
-                Param::Symbolic(tensor) => scope.add_symbolic(tensor),
+                Param::Late(ty) => {
+                    late.push((input.name.as_str(), ty));
+                    continue;
+                }
             };
             frame.names.insert(&input.name, arg);
+        }
+        for (name, ty) in late {
+            let value = scope.builder.param(ty, None);
+            frame.names.insert(name, scope.add_value(value));
         }
         let captures: Vec<ValueId> = types.into_iter().map(|ty| scope.builder.param(ty, None)).collect();
         for (name, captured) in &self.names {
@@ -111,7 +115,7 @@ impl<'p> Captures<'p> {
         if outputs.iter().any(|arg| matches!(scope.item(*arg), Item::Poisoned)) {
             return unsupported("its body has nodes that are not supported");
         }
-        Ok(Body { scope, captures, outputs })
+        Ok(Body { scope, outputs })
     }
 }
 

@@ -4,18 +4,23 @@
 //! * [`constant`]: constants and counting
 //! * [`reshape`], [`slice`], [`indexing`]: movement
 //! * [`reduction`], [`pool`], [`norm`]: reductions, windows, normalisations
-//! * [`matmul`], [`conv`]: contractions
+//! * [`matmul`], [`conv`], [`einsum`]: contractions
+//! * [`attention`]: attention and rotary positions
 //! * [`resize`], [`grid`]: resampling
 //! * [`quantize`]: quantised arithmetic
 //! * [`control`]: control flow
+//! * [`loss`]: losses
 
 mod activation;
+mod attention;
 mod constant;
 mod control;
 mod conv;
+mod einsum;
 mod elementwise;
 mod grid;
 mod indexing;
+mod loss;
 mod matmul;
 mod norm;
 mod pool;
@@ -190,6 +195,10 @@ static OPS: &[Row] = &[
     op("Conv", conv::conv),
     op("ConvTranspose", conv::conv_transpose),
     op("CausalConvWithState", conv::causal_conv),
+    op("Einsum", einsum::einsum),
+    // Attention.
+    op("Attention", attention::attention),
+    op("RotaryEmbedding", attention::rotary_embedding),
     // Pools.
     op("MaxPool", pool::max_pool),
     op("AveragePool", pool::average_pool),
@@ -225,6 +234,11 @@ static OPS: &[Row] = &[
     op("QLinearConv", quantize::qlinear_conv),
     // Control flow.
     op("If", control::conditional),
+    op("Loop", control::loop_node),
+    op("Scan", control::scan),
+    // Losses.
+    op("NegativeLogLikelihoodLoss", loss::negative_log_likelihood),
+    op("SoftmaxCrossEntropyLoss", loss::softmax_cross_entropy),
 ];
 
 static INDEX: LazyLock<FxHashMap<(&str, &str), Vec<&Row>>> = LazyLock::new(|| {

@@ -8,7 +8,7 @@ use graven_ir::{Op, ValueId};
 type Context<'c, 'm, 'p> = NodeContext<'c, 'm, 'p>;
 
 /// `If`: a constant condition takes its branch; otherwise both become regions.
-pub(super) fn conditional(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
+pub(in crate::import::onnx::ops) fn conditional(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let (then_branch, else_branch) = (c.subgraph("then_branch")?, c.subgraph("else_branch")?);
     if let Some(condition) = c.maybe_constant(0) {
         let taken = condition.to_ints().is_some_and(|values| values.first() == Some(&1));
