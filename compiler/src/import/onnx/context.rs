@@ -46,10 +46,8 @@ pub(super) enum Output {
     /// An input as it is.
     Same(Arg),
     /// A sequence.
-    #[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
     Sequence(Vec<Arg>),
     /// An optional without a value.
-    #[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
     Nothing,
 }
 
@@ -317,7 +315,6 @@ impl<'p> NodeContext<'_, '_, 'p> {
     }
 
     /// A list of texts.
-    #[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
     pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&'p str>>> {
         let Some(attribute) = self.typed(name, kind::STRINGS, "a list of texts")? else { return Ok(None) };
         let texts: std::result::Result<Vec<&str>, _> =
@@ -344,7 +341,6 @@ impl<'p> NodeContext<'_, '_, 'p> {
     }
 
     /// The items of an input that is a sequence.
-    #[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
     pub(super) fn sequence(&self, place: usize) -> Result<Vec<Arg>> {
         let arg = self.arg(place)?;
         match self.scope.item(arg) {

@@ -25,7 +25,6 @@ enum Captured {
 }
 
 /// A parameter of a body.
-#[expect(dead_code, reason = "for operators on sequences and loops, which are not translated yet")]
 pub(super) enum Param {
     /// A parameter of the region.
     Typed(TensorType),

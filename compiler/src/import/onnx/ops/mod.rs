@@ -8,8 +8,10 @@
 //! * [`attention`]: attention and rotary positions
 //! * [`resize`], [`grid`]: resampling
 //! * [`quantize`]: quantised arithmetic
-//! * [`control`]: control flow
-//! * [`loss`]: losses
+//! * [`control`], [`recurrent`]: control flow
+//! * [`sequence`]: sequences and optionals
+//! * [`signal`]: Fourier transforms and windows
+//! * `loss`: losses
 
 mod activation;
 mod attention;
@@ -25,9 +27,12 @@ mod matmul;
 mod norm;
 mod pool;
 mod quantize;
+mod recurrent;
 mod reduction;
 mod reshape;
 mod resize;
+mod sequence;
+mod signal;
 mod slice;
 
 use super::context::Handler;
@@ -236,6 +241,31 @@ static OPS: &[Row] = &[
     op("If", control::conditional),
     op("Loop", control::loop_node),
     op("Scan", control::scan),
+    // Recurrent networks.
+    op("RNN", recurrent::rnn),
+    op("GRU", recurrent::gru),
+    op("LSTM", recurrent::lstm),
+    op("LinearAttention", recurrent::linear_attention),
+    // Sequences and optionals.
+    op("SequenceConstruct", sequence::construct),
+    op("SequenceEmpty", sequence::empty),
+    op("SequenceLength", sequence::length),
+    op("SequenceAt", sequence::at),
+    op("SequenceInsert", sequence::insert),
+    op("SequenceErase", sequence::erase),
+    op("SequenceMap", sequence::map),
+    op("SplitToSequence", sequence::split),
+    op("ConcatFromSequence", sequence::concat),
+    op("Optional", sequence::optional),
+    op("OptionalHasElement", sequence::has_element),
+    op("OptionalGetElement", sequence::get_element),
+    // Signals.
+    op("DFT", signal::dft),
+    op("STFT", signal::stft),
+    op("HannWindow", |c| signal::window(c, &[0.5, 0.5])),
+    op("HammingWindow", |c| signal::window(c, &[25.0 / 46.0, 21.0 / 46.0])),
+    op("BlackmanWindow", |c| signal::window(c, &[0.42, 0.5, 0.08])),
+    op("MelWeightMatrix", signal::mel_weight_matrix),
     // Losses.
     op("NegativeLogLikelihoodLoss", loss::negative_log_likelihood),
     op("SoftmaxCrossEntropyLoss", loss::softmax_cross_entropy),

@@ -118,7 +118,7 @@ fn as_scan(c: &mut Context<'_, '_, '_>, node: &Loop<'_>) -> Result<Outputs> {
     let mut body = captures.body(c, body_graph, params)?;
     let first = body.outputs.first().copied();
     let goes_on = first.and_then(|arg| body.scope.constant(arg)).and_then(|tensor| tensor.to_ints());
-    if !goes_on.is_some_and(|values| values.first() == Some(&1)) {
+    if goes_on.is_none_or(|values| values.first() != Some(&1)) {
         return unsupported("a trip may end the loop");
     }
     let results = body.values()?[1..].to_vec();
