@@ -1,10 +1,14 @@
-//! Runs ONNX's own node tests through the interpreter; see `graven_tests::node_tests`.
+//! Runs ONNX's own node tests through the interpreter and as compiled code; see `graven_tests::node_tests`.
 
-use graven_tests::executor::Interpreter;
-use graven_tests::node_tests::{self, Outcome};
+use graven_tests::executor::{Executor, Interpreter, Jit};
+use graven_tests::node_tests::{self, Outcome, SkipList};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+/// The executors with the lists of cases that need not pass. What the importer does not take is on the first list only.
+const EXECUTORS: [(&dyn Executor, &str); 2] = [(&Interpreter, "skip.txt"), (&Jit, "skip_jit.txt")];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -12,18 +16,36 @@ fn main() -> ExitCode {
         eprintln!("{} is not set: ONNX's node tests are not run", node_tests::FOLDER_VARIABLE);
         return ExitCode::SUCCESS;
     };
-    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx_node/skip.txt");
-    let (skipped, cases) = match (node_tests::skip_list(&list), node_tests::cases(&folder)) {
-        (Ok(skipped), Ok(cases)) => (skipped, cases),
-        (Err(error), _) => return fail(&error),
-        (_, Err(error)) => return fail(&format!("{}: {error}", folder.display())),
+    let cases = match node_tests::cases(&folder) {
+        Ok(cases) => cases,
+        Err(error) => return fail(&format!("{}: {error}", folder.display())),
     };
-    let trials = cases.into_iter().map(|case| {
-        let path = folder.join(&case);
-        let is_skipped = skipped.contains_key(&case);
-        Trial::test(case, move || judge(node_tests::run(&path, &Interpreter), is_skipped))
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let mut trials = Vec::new();
+    let mut lists: Vec<Arc<Mutex<SkipList>>> = Vec::new();
+    for (executor, file) in EXECUTORS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx_node").join(file);
+        let list = match SkipList::read(&path) {
+            Ok(list) => Arc::new(Mutex::new(list)),
+            Err(error) => return fail(&error),
+        };
+        for case in &cases {
+            if lists.iter().any(|list| is_listed(list, case)) {
+                continue;
+            }
+            let (path, name, list) = (folder.join(case), case.clone(), Arc::clone(&list));
+            let trial = move || judge(node_tests::run(&path, executor), &name, &list);
+            trials.push(Trial::test(case.clone(), trial).with_kind(executor.name()));
+        }
+        lists.push(list);
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let bless = std::env::var_os("GRAVEN_BLESS").is_some_and(|value| value == "1");
+    for list in lists.iter().filter(|_| bless) {
+        if let Err(error) = locked(list).write() {
+            return fail(&error);
+        }
+    }
+    conclusion.exit_code()
 }
 
 fn fail(message: &str) -> ExitCode {
@@ -31,11 +53,31 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn judge(outcome: Outcome, is_skipped: bool) -> Result<(), Failed> {
-    match (outcome, is_skipped) {
-        (Outcome::Pass, true) => Err("passes, so it must leave the skip list".into()),
-        (Outcome::Pass, false) | (_, true) => Ok(()),
-        (Outcome::Fail(reason), false) => Err(format!("fails: {reason}").into()),
-        (Outcome::Unsupported(reason), false) => Err(format!("unsupported: {reason}").into()),
+fn locked(list: &Mutex<SkipList>) -> std::sync::MutexGuard<'_, SkipList> {
+    list.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn is_listed(list: &Mutex<SkipList>, case: &str) -> bool {
+    locked(list).cases.contains_key(case)
+}
+
+/// Compares an outcome with the list, and keeps the list as it would have to be.
+fn judge(outcome: Outcome, case: &str, list: &Mutex<SkipList>) -> Result<(), Failed> {
+    let is_skipped = is_listed(list, case);
+    let reason = match outcome {
+        Outcome::Pass if is_skipped => {
+            locked(list).cases.remove(case);
+            return Err("passes, so it must leave the skip list".into());
+        }
+        Outcome::Pass => return Ok(()),
+        Outcome::Fail(reason) => format!("fails: {reason}"),
+        Outcome::Unsupported(reason) => format!("unsupported: {reason}"),
+    };
+    match locked(list).cases.get_mut(case) {
+        Some(old) => {
+            *old = reason;
+            Ok(())
+        }
+        None => Err(reason.into()),
     }
 }
