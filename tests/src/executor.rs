@@ -1,7 +1,9 @@
 //! Ways to run a module.
 
+use graven::accuracy::Accuracy;
 use graven::emit::jit::{CompiledModel, JitOptions, Session, TensorView, TensorViewMut};
 use graven::pipeline;
+use graven::remarks::Remarks;
 use graven::target::Target;
 use graven_ir::{DType, Module, Tensor, interp};
 
@@ -40,8 +42,9 @@ impl Executor for Jit {
 
     fn run(&self, module: &Module, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
         let target = Target::host().map_err(|error| error.to_string())?;
-        let program =
-            pipeline::lower(module, &target, &mut |_, _, _| {}).map_err(|error| error.to_string())?;
+        let mut remarks = Remarks::default();
+        let program = pipeline::lower(module, &target, Accuracy::Default, &mut remarks, &mut |_, _, _| {});
+        let program = program.map_err(|error| error.to_string())?;
         let model = CompiledModel::new(&program, &target, JitOptions::default());
         let model = model.map_err(|error| error.to_string())?;
         let single = run_compiled(&model, inputs, 1)?;
