@@ -20,6 +20,12 @@ impl Interpretation {
         Ok(Interpretation { states })
     }
 
+    /// The n-th state.
+    pub(super) fn state(&mut self, n: usize) -> Result<&mut Tensor, Error> {
+        let missing = || Error::internal(Place::new("the interpreter"), format!("it has no state {n}"));
+        self.states.get_mut(n).ok_or_else(missing)
+    }
+
     /// The outputs of a run.
     pub(super) fn run(&mut self, module: &Module, mut inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         let Some(function) = module.functions.first() else {

@@ -4,6 +4,7 @@
 //! * [`Options`]: what the user decides
 //! * [`CompiledModel`]: code, shared between threads
 //! * [`Session`]: runs it
+//! * [`Trainer`]: trains a model
 //! * [`TensorView`], [`TensorViewMut`]: tensors that the application owns
 //!
 //! ```no_run
@@ -33,6 +34,7 @@ mod options;
 mod port;
 mod session;
 mod source;
+mod trainer;
 mod weights;
 
 pub use crate::emit::jit::{TensorView, TensorViewMut};
@@ -45,3 +47,4 @@ pub use options::{Accuracy, Backend, Observer, Options, Remark, WeightsMode};
 pub use port::Signature;
 pub use session::{Session, StepTime};
 pub use source::{Compiler, LoadedModel, ReadTextError, TextError, read_text};
+pub use trainer::{StepReport, Trainer};

@@ -141,6 +141,46 @@ impl Session {
         }
     }
 
+    /// The value of the n-th state.
+    ///
+    /// # Errors
+    /// Bad input if the session is not prepared or there is no such state.
+    pub fn state(&mut self, n: usize) -> Result<Tensor, Error> {
+        let (port, runner) = state_of(&mut self.current, n)?;
+        match runner {
+            Runner::Interpretation(run) => Ok(run.state(n)?.clone()),
+            Runner::Code(session) => {
+                let (shape, bytes) = state_size(&port)?;
+                let memory = session.state(n).and_then(|memory| memory.get(..bytes)).unwrap_or(&[]);
+                Tensor::new(port.ty.dtype, shape, native_order(port.ty.dtype, memory.to_vec()))
+                    .map_err(|error| Error::internal(Place::named("state", &port.name), error.to_string()))
+            }
+        }
+    }
+
+    /// Sets the n-th state.
+    ///
+    /// # Errors
+    /// Bad input if the session is not prepared, there is no such state, or the tensor has another type.
+    pub fn set_state(&mut self, n: usize, value: &Tensor) -> Result<(), Error> {
+        let (port, runner) = state_of(&mut self.current, n)?;
+        let (shape, _) = state_size(&port)?;
+        if value.dtype() != port.ty.dtype || value.shape() != shape {
+            let reason = format!("must be {}, not {}", port.ty, value.ty());
+            return Err(Error::bad_input(Place::named("state", &port.name), reason));
+        }
+        match runner {
+            Runner::Interpretation(run) => *run.state(n)? = value.clone(),
+            Runner::Code(session) => {
+                let data = native_order(value.dtype(), value.data().to_vec());
+                if let Some(memory) = session.state(n).and_then(|memory| memory.get_mut(..data.len())) {
+                    memory.copy_from_slice(&data);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the model once, launch by launch, and measures each.
     ///
     /// # Errors
@@ -191,6 +231,24 @@ impl Session {
         };
         Ok(signature.outputs.iter().map(|port| port.name.to_string()).zip(results).collect())
     }
+}
+
+/// The n-th state's name and type, and what holds it.
+fn state_of(current: &mut Option<Current>, n: usize) -> Result<(Port, &mut Runner), Error> {
+    let unprepared = || Error::bad_input(Place::new("the session"), "is not prepared");
+    let current = current.as_mut().ok_or_else(unprepared)?;
+    let port = current.specialised.signature().states.get(n).cloned();
+    let port =
+        port.ok_or_else(|| Error::bad_input(Place::new("the session"), format!("has no state {n}")))?;
+    Ok((port, &mut current.runner))
+}
+
+/// Shape and bytes of a state, whose extents must be known.
+fn state_size(port: &Port) -> Result<(Vec<usize>, usize), Error> {
+    let open = || Error::unsupported(Place::named("state", &port.name), "has open extents");
+    let shape = port.ty.const_shape().ok_or_else(open)?;
+    let bytes = shape.iter().product::<usize>() * port.ty.dtype.bytes();
+    Ok((shape, bytes))
 }
 
 /// The state of a session that is prepared for these inputs.

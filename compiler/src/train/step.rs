@@ -8,8 +8,8 @@ use super::{Clip, Loss, Optimizer, Schedule, weights};
 use crate::autograd::{GradError, grad, keep_for_gradient};
 use graven_ir::infer::InferError;
 use graven_ir::{
-    BinaryOp, CompareOp, ConstantId, Constants, DType, Function, GraphBuilder, Module, Op, ReduceOp, Tensor,
-    TensorType, ValueId,
+    BinaryOp, CompareOp, Constant, ConstantId, Constants, DType, Function, GraphBuilder, Module, Op,
+    ReduceOp, Tensor, TensorType, ValueId,
 };
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -35,6 +35,28 @@ pub struct StepOptions {
     pub trainable: Vec<ConstantId>,
 }
 
+impl StepOptions {
+    /// Plain gradient descent at rate 0.1 on the first output, with class indices as i64 where the loss has classes and f32 otherwise.
+    pub fn new(loss: Loss, trainable: Vec<ConstantId>) -> StepOptions {
+        StepOptions {
+            loss,
+            prediction: 0,
+            target_dtype: if loss.has_classes() { DType::I64 } else { DType::F32 },
+            optimizer: Optimizer::SGD,
+            learning_rate: 0.1,
+            schedule: Schedule::Constant,
+            clip: None,
+            trainable,
+        }
+    }
+}
+
+/// The constants that a model trains if nothing else is said: all float ones with a name.
+pub fn trainable(model: &Module) -> Vec<ConstantId> {
+    let named_float = |constant: &Constant| !constant.name.is_empty() && constant.tensor.dtype().is_float();
+    model.constants.iter().filter(|(_, constant)| named_float(constant)).map(|(id, _)| id).collect()
+}
+
 /// A state of the train step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -49,8 +71,10 @@ pub struct State {
 pub struct TrainStep {
     /// The function; its constants are in the model's module.
     pub function: Function,
-    /// First values of its states, in order.
+    /// First values of its states, in order: parameters, moments, the number of steps.
     pub states: Vec<State>,
+    /// Number of parameters.
+    pub parameters: usize,
 }
 
 /// Name of the state that counts the steps: an i64 scalar.
@@ -143,7 +167,7 @@ pub fn train_step(
         states: states.iter().map(|state| state.name.clone()).collect(),
     };
     function.graph.compact();
-    Ok(TrainStep { function, states })
+    Ok(TrainStep { function, states, parameters: options.trainable.len() })
 }
 
 /// The module with the train step as its only function.
