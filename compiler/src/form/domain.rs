@@ -2,7 +2,7 @@
 
 use super::layout::{BlockedDimension, Layout};
 use crate::kernel::{KernelBuilder, OpenLoop};
-use graven_ir::Dim;
+use graven_ir::{Atom, Dim};
 
 /// Loop coordinates over a tensor, outermost first, and how they make its index.
 #[derive(Clone, Debug)]
@@ -99,6 +99,48 @@ impl Domain {
         })
     }
 
+    /// Cuts the coordinates into blocks where any of `addresses` divides them by a constant, so that addresses step evenly within and over the blocks.
+    pub fn split(&mut self, addresses: &[Dim]) {
+        let mut coordinate = 0;
+        while coordinate < self.rank() {
+            let size = addresses.iter().find_map(|address| divisor(address, &self.symbols[coordinate]));
+            let extent = self.extents[coordinate].as_const().unwrap_or(1);
+            match size.filter(|size| extent > *size && extent % size == 0) {
+                Some(size) => self.split_at(coordinate, size),
+                None => coordinate += 1,
+            }
+        }
+    }
+
+    fn split_at(&mut self, place: usize, size: i64) {
+        let old = self.symbols[place].clone();
+        let blocks = self.extents[place].floor_div(&Dim::from(size));
+        let symbol = |suffix: &str, extent: &Dim| {
+            graven_ir::Symbol::new(format!("{}{suffix}", old.name()), 0, extent.upper().max(1) - 1)
+        };
+        let parts = [symbol("q", &blocks), symbol("r", &Dim::from(size))];
+        let whole = Dim::from(&parts[0]) * size + Dim::from(&parts[1]);
+        self.index
+            .iter_mut()
+            .for_each(|dim| *dim = dim.substitute(&|other| (*other == old).then(|| whole.clone())));
+        self.extents.splice(place..=place, [blocks, Dim::from(size)]);
+        self.symbols.splice(place..=place, parts);
+    }
+
+    /// Makes a coordinate the last but one.
+    pub fn move_before_last(&mut self, coordinate: usize) {
+        let target = self.rank().saturating_sub(2);
+        if coordinate < target {
+            self.extents[coordinate..=target].rotate_left(1);
+            self.symbols[coordinate..=target].rotate_left(1);
+        }
+    }
+
+    /// The steps of an address along a coordinate; `None` if it isn't linear in it.
+    pub fn stride(&self, address: &Dim, coordinate: usize) -> Option<Dim> {
+        linear_coefficient(address, &self.placeholder(coordinate))
+    }
+
     /// Coordinates `place` and `place + 1` become one, which keeps the inner placeholder for further merges: its address steps are the same.
     fn merge_pair(&mut self, place: usize) {
         let (outer, inner) = (self.extents[place].clone(), self.extents[place + 1].clone());
@@ -116,6 +158,17 @@ impl Domain {
         self.extents.splice(place..place + 2, [outer * inner]);
         self.symbols.splice(place..place + 2, [merged]);
     }
+}
+
+/// The constant that some part of a dim divides a symbol by.
+fn divisor(dim: &Dim, symbol: &graven_ir::Symbol) -> Option<i64> {
+    dim.terms().iter().flat_map(|(product, _)| product).find_map(|atom| match atom {
+        Atom::FloorDiv(pair) | Atom::Mod(pair) if pair.0.as_symbol() == Some(symbol) => pair.1.as_const(),
+        Atom::FloorDiv(pair) | Atom::Mod(pair) | Atom::Min(pair) | Atom::Max(pair) => {
+            divisor(&pair.0, symbol).or_else(|| divisor(&pair.1, symbol))
+        }
+        Atom::Symbol(_) => None,
+    })
 }
 
 /// The factor of `symbol` in a dim that is linear in it; `None` if it occurs in any other way.

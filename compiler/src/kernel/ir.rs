@@ -67,6 +67,16 @@ pub enum Spread {
     Broadcast,
 }
 
+impl Spread {
+    /// The vector of distances of a gather.
+    pub fn indices(self) -> Option<Val> {
+        match self {
+            Spread::Gathered(indices) => Some(indices),
+            Spread::Contiguous | Spread::Strided(_) | Spread::Broadcast => None,
+        }
+    }
+}
+
 /// A statement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Stmt {

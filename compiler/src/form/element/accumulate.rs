@@ -77,6 +77,34 @@ fn open_loops(b: &mut KernelBuilder, ranges: &[(Dim, Dim)], inits: &[Val]) -> Ve
     loops
 }
 
+/// Places of a window that are written one after the other instead of as a loop.
+const MOST_UNROLLED: i64 = 16;
+
+/// The first of the trailing axes whose places are written out.
+fn unrolled_axes(ranges: &[(Dim, Dim)]) -> usize {
+    let mut places = 1;
+    let mut first = ranges.len();
+    for (axis, (lower, upper)) in ranges.iter().enumerate().rev() {
+        match (upper - lower).as_const() {
+            Some(length) if length >= 1 && places * length <= MOST_UNROLLED => places *= length,
+            _ => break,
+        }
+        first = axis;
+    }
+    first
+}
+
+/// All places of ranges of constant lengths, in row-major order.
+fn places(ranges: &[(Dim, Dim)]) -> Vec<Vec<Dim>> {
+    ranges.iter().fold(vec![Vec::new()], |places, (lower, upper)| {
+        let length = (upper - lower).as_const().unwrap_or(0);
+        let next = |place: Vec<Dim>| {
+            (0..length).map(move |k| place.iter().cloned().chain([lower + k]).collect::<Vec<Dim>>())
+        };
+        places.into_iter().flat_map(next).collect()
+    })
+}
+
 fn close_loops(b: &mut KernelBuilder, loops: Vec<OpenLoop>, yields: Vec<Val>) -> Vec<Val> {
     loops.into_iter().rev().fold(yields, |yields, nest| b.close_loop(nest, yields))
 }
@@ -173,12 +201,20 @@ impl Evaluator<'_> {
             false => axis.range(),
         };
         let ranges: Vec<_> = axes.iter().zip(padding_high).map(range).collect();
-        let loops = open_loops(b, &ranges, &[start]);
-        let inner: Vec<Dim> = axes.iter().zip(&loops).map(|(axis, nest)| axis.input(&nest.index)).collect();
-        let total = carried(&loops, &[start])[0];
-        let element = self.scope(|e| e.value(b, operand, &inner))?;
-        let next = math::binary(b, combiner(combine), dtype, total, element);
-        Ok(close_loops(b, loops, vec![next])[0])
+        let written_out = unrolled_axes(&ranges);
+        let loops = open_loops(b, &ranges[..written_out], &[start]);
+        let mut total = carried(&loops, &[start])[0];
+        let mut first = loops.iter().all(OpenLoop::is_single_trip);
+        for window in places(&ranges[written_out..]) {
+            let window = loops.iter().map(|nest| nest.index.clone()).chain(window);
+            let inner: Vec<Dim> = axes.iter().zip(window).map(|(axis, place)| axis.input(&place)).collect();
+            let element = self.scope(|e| e.value(b, operand, &inner))?;
+            total = match std::mem::take(&mut first) {
+                true => element,
+                false => math::binary(b, combiner(combine), dtype, total, element),
+            };
+        }
+        Ok(close_loops(b, loops, vec![total])[0])
     }
 
     fn dot(

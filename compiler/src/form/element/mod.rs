@@ -20,7 +20,7 @@ pub use indexing::{checked, clamped};
 use super::FormError;
 use super::schedule::reduction::RowView;
 use super::view::{Lane, View, load_lanes};
-use crate::kernel::{KernelBuilder, Spread, Type, Val, math};
+use crate::kernel::{BufferId, KernelBuilder, Spread, Type, Val, math};
 use cranelift_entity::SecondaryMap;
 use graven_ir::{Constants, DType, Dim, Graph, Op, ValueId};
 use rustc_hash::FxHashMap;
@@ -57,6 +57,8 @@ pub struct Evaluator<'a> {
     /// The vector that is being computed.
     pub lane: Option<Lane>,
     sources: SecondaryMap<ValueId, Source>,
+    /// What was loaded from where, while that is recorded.
+    loads: Option<Vec<(BufferId, Dim)>>,
     /// Values computed in the open blocks, innermost last.
     known: Vec<FxHashMap<Key, Val>>,
 }
@@ -69,8 +71,19 @@ impl<'a> Evaluator<'a> {
             constants,
             lane: None,
             sources: SecondaryMap::new(),
+            loads: None,
             known: vec![FxHashMap::default()],
         }
+    }
+
+    /// Begins to record the addresses of loads.
+    pub fn start_recording(&mut self) {
+        self.loads = Some(Vec::new());
+    }
+
+    /// The buffers and addresses of the loads since [`Evaluator::start_recording`].
+    pub fn take_loads(&mut self) -> Vec<(BufferId, Dim)> {
+        self.loads.take().unwrap_or_default()
     }
 
     /// Says where a value comes from.
@@ -157,6 +170,9 @@ impl<'a> Evaluator<'a> {
     }
 
     fn load(&mut self, b: &mut KernelBuilder, view: &View, value: ValueId, index: &[Dim]) -> Val {
+        if let Some(loads) = &mut self.loads {
+            loads.push((view.buffer, view.address(index)));
+        }
         let Some(lane) = self.lane.clone() else {
             return math::load(b, view.buffer, &view.address(index), 1, Spread::Contiguous, None);
         };

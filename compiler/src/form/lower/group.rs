@@ -4,10 +4,11 @@ use super::Lowering;
 use super::scope::Scope;
 use crate::form::FormError;
 use crate::form::group::Group;
+use crate::form::layout::Layout;
 use crate::form::schedule::{Argument, Context, fill, schedule};
 use crate::kernel::Kernel;
-use crate::program::{Cost, KernelId, Launch, Slot, SlotId, Step, WeightsSource};
-use graven_ir::{Dim, Node};
+use crate::program::{KernelId, Launch, SlotId, Step, WeightsSource};
+use graven_ir::{Dim, Node, TensorType};
 
 impl Lowering<'_> {
     pub(super) fn group(&mut self, scope: &mut Scope<'_>, node: &Node) -> Result<(), FormError> {
@@ -24,8 +25,9 @@ impl Lowering<'_> {
         let scheduled = schedule(&group, &context)?;
         for result in &group.results {
             let slot = self.result_slot(scope, *result);
-            if scope.layout(*result).has_zeros(&scope.graph.ty(*result).shape) {
-                self.zero(slot)?;
+            let (ty, layout) = (scope.graph.ty(*result), scope.layout(*result));
+            if layout.has_zeros(&ty.shape) {
+                self.zeros(slot, ty, &layout);
             }
         }
         for part in scheduled {
@@ -41,16 +43,14 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Sets a slot to zero, before the kernels that write between its zeros.
-    fn zero(&mut self, slot: SlotId) -> Result<(), FormError> {
-        let Slot { dtype, elements, .. } = self.program.slots[slot].clone();
-        let kernel = fill::zero(dtype, &elements, self.target)?;
-        let extents = kernel.extents.iter().map(|(symbol, _)| Dim::from(symbol)).collect();
-        let cost = Cost { flops: 0, bytes: self.program.slots[slot].upper_bytes() };
-        let kernel = self.kernel(kernel);
-        let arguments = vec![slot];
-        self.steps.push(Step::Launch(Launch { kernel, arguments, extents, cost, origin: None }));
-        Ok(())
+    /// Sets the zeros of a slot, before the kernels that write between them.
+    fn zeros(&mut self, slot: SlotId, ty: &TensorType, layout: &Layout) {
+        for (kernel, cost) in fill::zeros(ty, layout, self.target) {
+            let extents = kernel.extents.iter().map(|(symbol, _)| Dim::from(symbol)).collect();
+            let kernel = self.kernel(kernel);
+            let launch = Launch { kernel, arguments: vec![slot], extents, cost, origin: None };
+            self.steps.push(Step::Launch(launch));
+        }
     }
 
     fn argument(

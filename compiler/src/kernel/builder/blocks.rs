@@ -1,7 +1,7 @@
 //! Memory accesses, loops and branches.
 
 use super::{Frame, KernelBuilder, OpenLoop};
-use crate::kernel::{Address, Block, BufferId, Carried, Compare, For, If, Spread, Stmt, Type, Val};
+use crate::kernel::{Access, Address, Block, BufferId, Carried, Compare, For, If, Spread, Stmt, Type, Val};
 use graven_ir::{Dim, Symbol};
 
 impl KernelBuilder {
@@ -12,7 +12,7 @@ impl KernelBuilder {
         Address { buffer, index, offset }
     }
 
-    /// Loads a value of type `ty`.
+    /// Loads a value of type `ty`. What the kernel only reads is loaded in the outermost block where the address is known, once per block.
     pub fn load(
         &mut self,
         buffer: BufferId,
@@ -22,9 +22,43 @@ impl KernelBuilder {
         mask: Option<Val>,
     ) -> Val {
         let address = self.address(buffer, element);
-        let result = self.define(ty, self.depth());
-        self.emit(Stmt::Load { result, address, spread, mask });
+        if self.buffers[buffer].access != Access::Read {
+            let result = self.define(ty, self.depth());
+            self.emit(Stmt::Load { result, address, spread, mask });
+            return result;
+        }
+        let depth = self.load_depth(&address, element, (ty, spread, mask));
+        let key = (address, spread, mask, ty);
+        if let Some(known) = self.frames[depth].loads.get(&key) {
+            return *known;
+        }
+        let result = self.define(ty, depth);
+        self.frames[depth].stmts.push(Stmt::Load { result, address, spread, mask });
+        self.frames[depth].loads.insert(key, result);
         result
+    }
+
+    /// The outermost block where a load can be. It does not leave a branch, nor a loop that may have no trip unless the place is within the buffer whatever
+    /// the trip.
+    fn load_depth(
+        &self,
+        address: &Address,
+        element: &Dim,
+        (ty, spread, mask): (Type, Spread, Option<Val>),
+    ) -> usize {
+        let operands = [Some(address.index), mask, spread.indices()];
+        let known = operands.into_iter().flatten().map(|value| self.depths[value]).max().unwrap_or(0);
+        let reach = match spread {
+            Spread::Contiguous => Some(i64::from(ty.lanes) - 1),
+            Spread::Broadcast => Some(0),
+            Spread::Strided(_) | Spread::Gathered(_) => None,
+        };
+        let end = self.buffers[address.buffer].elements.lower();
+        let (low, high) = element.bounds();
+        let within = low >= 0 && reach.is_some_and(|reach| high.saturating_add(reach) < end);
+        let stays = |frame: &Frame| frame.conditional || (frame.may_be_empty && !within);
+        let confined = self.frames.iter().rposition(stays).unwrap_or(0);
+        known.max(confined)
     }
 
     /// Stores a value.
@@ -39,9 +73,14 @@ impl KernelBuilder {
         self.emit(Stmt::Prefetch { address });
     }
 
-    /// Reports `code` unless the scalar condition holds.
+    /// Reports `code` unless the scalar condition holds. Like an operation, it is done where the condition is known, once, but within the task.
     pub fn check(&mut self, condition: Val, code: i32) {
-        self.emit(Stmt::Check { condition, code });
+        let stays = |frame: &Frame| frame.conditional || frame.may_be_empty;
+        let confined = self.frames.iter().rposition(stays).unwrap_or(0);
+        let depth = self.depths[condition].max(confined).max(1).min(self.depth());
+        if self.frames[depth].checks.insert((condition, code)) {
+            self.frames[depth].stmts.push(Stmt::Check { condition, code });
+        }
     }
 
     /// A loop `for i in lower..upper step step` with carried values. `body` gets the variable as a dim and the carried values, and gives
@@ -84,9 +123,13 @@ impl KernelBuilder {
         parallel: bool,
     ) -> OpenLoop {
         let (low, high) = (self.index(lower), self.index(upper));
-        let last = upper.upper().saturating_sub(1).max(lower.lower());
+        let length = upper - lower;
+        let last = match length.as_const() {
+            Some(length) => lower.upper().saturating_add((length.max(1) - 1) / step * step),
+            None => upper.upper().saturating_sub(1).max(lower.lower()),
+        };
         let symbol = Symbol::new(self.fresh_name("i"), lower.lower(), last);
-        self.frames.push(Frame::default());
+        self.frames.push(Frame { may_be_empty: length.lower() < 1, ..Frame::default() });
         let var = self.define(Type::INDEX, self.depth());
         let params = self.values_like(inits);
         self.symbols.insert(symbol.clone(), (self.frames.len() - 1, var));

@@ -14,9 +14,14 @@ impl KernelBuilder {
 
     /// An index value from the data, in `lower..=upper`, as a symbol for use in addresses.
     pub fn data_symbol(&mut self, value: Val, lower: i64, upper: i64) -> Symbol {
+        let depth = self.depths[value];
+        let key = (value, lower, upper);
+        if let Some(known) = self.frames[depth].data_symbols.get(&key) {
+            return known.clone();
+        }
         let symbol = Symbol::new(self.fresh_name("x"), lower, upper);
-        let depth = self.frames.len() - 1;
         self.symbols.insert(symbol.clone(), (depth, value));
+        self.frames[depth].data_symbols.insert(key, symbol.clone());
         symbol
     }
 

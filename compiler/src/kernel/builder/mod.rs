@@ -15,12 +15,12 @@ mod index;
 mod tidy;
 mod values;
 
-use super::ir::{Access, Block, Buffer, BufferId, For, Kernel, Stmt, Val};
+use super::ir::{Access, Address, Block, Buffer, BufferId, For, Kernel, Spread, Stmt, Val};
 use super::ops::{Binary, KernelOp, Number};
 use super::types::Type;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use graven_ir::{DType, DTypeClass, Dim, Symbol};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 /// A block that is being filled.
@@ -31,12 +31,23 @@ struct Frame {
     constants: FxHashMap<(Number, Type), Val>,
     /// Operations that were emitted here.
     operations: FxHashMap<Operation, Val>,
+    /// Loads from buffers that are only read.
+    loads: FxHashMap<Load, Val>,
+    /// Symbols that stand for values from the data within bounds.
+    data_symbols: FxHashMap<(Val, i64, i64), Symbol>,
+    /// Conditions that were checked, with the codes that they report.
+    checks: FxHashSet<(Val, i32)>,
     /// A block of a branch: what is only needed there stays there.
     conditional: bool,
+    /// The body of a loop that may have no trip.
+    may_be_empty: bool,
 }
 
 /// An operation on values with its result's type.
 type Operation = (KernelOp, SmallVec<[Val; 3]>, Type);
+
+/// A load: from where, how, which lanes, as what.
+type Load = (Address, Spread, Option<Val>, Type);
 
 /// Instructions that a kernel may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +66,13 @@ pub struct OpenLoop {
     pub params: Vec<Val>,
     /// The loop, unless it has a single trip and leaves only its body.
     nest: Option<Box<For>>,
+}
+
+impl OpenLoop {
+    /// Whether it has one trip, so that only its body is left.
+    pub fn is_single_trip(&self) -> bool {
+        self.nest.is_none()
+    }
 }
 
 /// A kernel under construction.

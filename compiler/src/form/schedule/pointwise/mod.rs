@@ -1,0 +1,136 @@
+//! One result element after the other, in the order of memory, vectorised along the innermost coordinate.
+//!
+//! A trial run of the evaluation records every index expression. From them follows which coordinates are cut into blocks or merged into
+//! one long loop. The outermost coordinates are the parallel tasks.
+//!
+//! * [`access`]: the trial run, and what it says about coordinates
+//! * [`nest`]: loops with vectors along the innermost coordinate
+//! * [`tile`]: transposing groups: vectors along another coordinate, turned around in registers
+//! * [`describe`]: names, costs, lanes, task numbers, for all schedules
+
+mod access;
+mod describe;
+mod nest;
+mod tile;
+
+pub use describe::{cost, group_lanes, name, unflatten};
+pub use tile::transpose;
+
+use super::{Context, Draft, Scheduled};
+use crate::form::FormError;
+use crate::form::domain::Domain;
+use crate::form::group::Group;
+use crate::form::view::{Lane, View, store};
+use crate::kernel::Val;
+use access::Accesses;
+use graven_ir::{Dim, Op, ValueId};
+
+/// Values that are computed and stored in one loop nest.
+struct Part {
+    /// What is evaluated, all of one shape.
+    values: Vec<ValueId>,
+    /// The results that they are stored to.
+    results: Vec<usize>,
+    /// Where they start within the results.
+    start: Vec<Dim>,
+}
+
+/// One kernel per set of results with the same shape and layout, or per operand of a concatenation.
+pub fn schedule(group: &Group, context: &Context) -> Result<Vec<Scheduled>, FormError> {
+    let parts = match concat_parts(group) {
+        Some(parts) => parts,
+        None => result_parts(group, context),
+    };
+    let stored = |part: &&Part| !group.graph.ty(part.values[0]).elements().is(0);
+    parts.iter().filter(stored).map(|part| kernel(group, context, part)).collect()
+}
+
+fn result_parts(group: &Group, context: &Context) -> Vec<Part> {
+    let results = group.graph.results();
+    let shape = |n: usize| &group.graph.ty(results[n]).shape;
+    let mut left: Vec<usize> = (0..results.len()).collect();
+    let mut parts = Vec::new();
+    while let Some(first) = left.first().copied() {
+        let alike = |n: &usize| shape(*n) == shape(first) && context.results[*n] == context.results[first];
+        let (set, rest): (Vec<usize>, Vec<usize>) = left.into_iter().partition(alike);
+        left = rest;
+        let values = set.iter().map(|n| results[*n]).collect();
+        parts.push(Part { values, results: set, start: vec![Dim::ZERO; shape(first).len()] });
+    }
+    parts
+}
+
+/// The operands of a group whose only result is a concatenation.
+fn concat_parts(group: &Group) -> Option<Vec<Part>> {
+    let [_] = group.graph.results() else { return None };
+    let node = group.result_node(0)?;
+    let Op::Concat { axis } = node.op else { return None };
+    let mut parts = Vec::with_capacity(node.operands.len());
+    let mut place = Dim::ZERO;
+    for operand in &node.operands {
+        let shape = &group.graph.ty(*operand).shape;
+        let mut start = vec![Dim::ZERO; shape.len()];
+        start[axis] = place.clone();
+        place = place + &shape[axis];
+        parts.push(Part { values: vec![*operand], results: vec![0], start });
+    }
+    Some(parts)
+}
+
+fn kernel(group: &Group, context: &Context, part: &Part) -> Result<Scheduled, FormError> {
+    let layout = &context.results[part.results[0]];
+    let shape = &group.graph.ty(part.values[0]).shape;
+    let mut domain = Domain::of(layout, shape);
+    let accesses = Accesses::of(group, context, part, &mut domain)?;
+    let lanes = group_lanes(&group.graph, context);
+    let shuffled = tile::side(group, part, &domain, &accesses, lanes);
+
+    let mut draft = Draft::new(&name(group), group, context);
+    let views: Vec<View> = part.results.iter().map(|n| draft.result(group, context, *n)).collect();
+    let mut body = Body { draft: &mut draft, domain: &domain, part, views: &views, lanes };
+    match shuffled {
+        Some(side) => tile::nest(&mut body, side)?,
+        None => nest::nest(&mut body, &nest::pieces(group, part, &domain), group.graph.order().len())?,
+    }
+    Ok(draft.finish(cost(group)))
+}
+
+struct Body<'d, 'a> {
+    draft: &'d mut Draft<'a>,
+    domain: &'d Domain,
+    part: &'d Part,
+    views: &'d [View],
+    lanes: u16,
+}
+
+impl Body<'_, '_> {
+    /// The values at a place, one lane after the other where there is one.
+    fn values(&mut self, coordinates: &[Dim], lane: Option<&Lane>) -> Result<Vec<Val>, FormError> {
+        let index = self.domain.index(coordinates);
+        let Draft { builder, evaluator, .. } = &mut *self.draft;
+        evaluator.scope(|e| {
+            e.with_lane(lane.cloned(), |e| {
+                self.part.values.iter().map(|value| e.value(builder, *value, &index)).collect()
+            })
+        })
+    }
+
+    fn store(&mut self, coordinates: &[Dim], lane: Option<&Lane>, values: &[Val]) {
+        let index = self.domain.index(coordinates);
+        let place = shifted(&index, &self.part.start);
+        for (view, value) in self.views.iter().zip(values) {
+            store(&mut self.draft.builder, view, &place, lane, *value);
+        }
+    }
+
+    fn point(&mut self, outer: &[Dim], place: Dim, lane: Option<Lane>) -> Result<(), FormError> {
+        let coordinates: Vec<Dim> = outer.iter().cloned().chain([place]).collect();
+        let values = self.values(&coordinates, lane.as_ref())?;
+        self.store(&coordinates, lane.as_ref(), &values);
+        Ok(())
+    }
+}
+
+fn shifted(index: &[Dim], start: &[Dim]) -> Vec<Dim> {
+    index.iter().zip(start).map(|(place, start)| place + start).collect()
+}
