@@ -19,7 +19,7 @@ const TASKS: [i64; 2] = [1, 3];
 pub struct Results {
     /// The contents of all arguments, in order.
     pub buffers: Vec<Vec<u8>>,
-    /// The code of a failed check, or 0.
+    /// The code of the first failed check, or 0.
     pub status: i32,
 }
 
@@ -77,7 +77,8 @@ fn call(kernel: &Kernel, compiled: &JitKernel, buffers: &[Vec<u8>], extents: &[i
 }
 
 fn difference(kernel: &Kernel, expected: &Results, found: &Results) -> Result<(), String> {
-    if expected.status != found.status {
+    // Where several checks fail, either code may be left.
+    if (expected.status == 0) != (found.status == 0) {
         return Err(format!("the status is {} instead of {}", found.status, expected.status));
     }
     let arguments = kernel.arguments().zip(expected.buffers.iter().zip(&found.buffers));

@@ -123,7 +123,7 @@ pub enum Stmt {
         /// Which.
         address: Address,
     },
-    /// Reports a data error unless the condition holds; execution goes on.
+    /// Reports a data error unless the condition holds; execution goes on. Where several checks fail, one of their codes is reported.
     Check {
         /// A scalar mask.
         condition: Val,

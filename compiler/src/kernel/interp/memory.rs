@@ -18,8 +18,9 @@ pub(super) struct Memory<'m> {
     bytes: Bytes<'m>,
     /// The task that wrote each element, from 1; 0 for none.
     writers: Vec<u32>,
-    /// The last task that read each element of a buffer that is read and written.
-    readers: Vec<u32>,
+    /// Two tasks that read each element of a buffer that is read and written, if there were as many: one of them is another one than any
+    /// that writes.
+    readers: Vec<[u32; 2]>,
 }
 
 /// The current task, from 1.
@@ -29,7 +30,7 @@ impl<'m> Memory<'m> {
     pub fn argument(dtype: DType, access: Access, bytes: &'m mut [u8]) -> Memory<'m> {
         let elements = bytes.len() / dtype.bytes();
         let writers = if access == Access::Read { Vec::new() } else { vec![0; elements] };
-        let readers = if access == Access::ReadWrite { vec![0; elements] } else { Vec::new() };
+        let readers = if access == Access::ReadWrite { vec![[0; 2]; elements] } else { Vec::new() };
         Memory { dtype, access, bytes: Bytes::Argument(bytes), writers, readers }
     }
 
@@ -68,8 +69,12 @@ impl<'m> Memory<'m> {
         if writer != task && writer != 0 {
             return Err(Fault::Race { buffer: name.into(), element: place, writer, verb: "read", task });
         }
-        if let Some(reader) = self.readers.get_mut(place) {
-            *reader = task;
+        if let Some([first, second]) = self.readers.get_mut(place) {
+            match *first {
+                0 => *first = task,
+                other if other != task => *second = task,
+                _ => {}
+            }
         }
         let size = self.dtype.bytes();
         let bytes = match &self.bytes {
@@ -98,10 +103,8 @@ impl<'m> Memory<'m> {
         if self.access != Access::Scratch && writer != 0 && writer != task {
             return Err(Fault::Race { buffer: name.into(), element: place, writer, verb: "written", task });
         }
-        if let Some(reader) = self.readers.get(place).copied()
-            && reader != 0
-            && reader != task
-        {
+        let readers = self.readers.get(place).copied().unwrap_or_default();
+        if let Some(reader) = readers.into_iter().find(|reader| *reader != 0 && *reader != task) {
             let (element, verb) = (place, "read");
             return Err(Fault::Race { buffer: name.into(), element, writer: task, verb, task: reader });
         }
