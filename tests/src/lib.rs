@@ -2,12 +2,14 @@
 //!
 //! * [`differential`]: compiled code against the interpreter
 //! * [`filetest`]: tests that are files of the graph or kernel IR with what is expected of them
+//! * [`choices`]: random structures that shrink
 //! * [`data`]: arrays of npz files, comparison with tolerances
 //! * [`executor`]: ways to run a module
 //! * [`kernel`]: single kernels, interpreted and compiled
 //! * [`models`]: real models with reference outputs
 //! * [`node_tests`]: ONNX's own tests of single operators
 
+pub mod choices;
 pub mod data;
 pub mod differential;
 pub mod executor;

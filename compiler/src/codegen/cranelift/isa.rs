@@ -21,6 +21,9 @@ pub(crate) struct Machine {
     pub fma: bool,
     /// Whether a shuffle of any bytes of two vectors takes no library call.
     pub shuffles_bytes: bool,
+    /// Whether a load that Cranelift folds into a comparison of vectors may be unaligned. It folds any, but `cmpps` and `cmppd` without AVX take aligned
+    /// memory only.
+    pub compares_unaligned: bool,
 }
 
 impl Machine {
@@ -35,6 +38,7 @@ impl Machine {
             rounds: has(Feature::Sse41),
             fma: has(Feature::Fma),
             shuffles_bytes: has(Feature::Ssse3),
+            compares_unaligned: has(Feature::Avx),
         })
     }
 

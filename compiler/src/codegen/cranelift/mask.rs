@@ -45,11 +45,24 @@ impl Translator<'_, '_> {
         }
         if ty.is_float() {
             let condition = float_condition(compare);
-            return Ok(self.zip(&x, &y, |t, x, y| t.ins().fcmp(condition, x, y)));
+            return Ok(self.zip(&x, &y, |t, x, y| {
+                let (x, y) = (t.in_register(x), t.in_register(y));
+                t.ins().fcmp(condition, x, y)
+            }));
         }
         let signed = ty.dtype().is_some_and(|dtype| dtype.class() == DTypeClass::Signed);
         let condition = int_condition(compare, signed);
         Ok(self.zip(&x, &y, |t, x, y| t.ins().icmp(condition, x, y)))
+    }
+
+    /// A vector of floats that no comparison loads from unaligned memory itself: a cast stands between.
+    fn in_register(&mut self, x: Value) -> Value {
+        let ty = self.builder.func.dfg.value_type(x);
+        if self.machine.compares_unaligned || !ty.is_vector() {
+            return x;
+        }
+        let bits = self.cast(x, ty.as_truthy());
+        self.cast(bits, ty)
     }
 
     /// `Select`; the mask has as many lanes as the values, or is a scalar.

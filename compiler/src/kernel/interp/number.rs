@@ -129,8 +129,10 @@ pub(super) fn integer_value(dtype: DType, word: u64) -> i128 {
 pub(super) fn integer_word(dtype: DType, value: i128) -> u64 {
     match dtype {
         DType::Bool => (value != 0).into(),
-        DType::I4 | DType::I8 => (value as i8) as i64 as u64,
-        DType::U4 | DType::U8 => (value as u8).into(),
+        DType::I4 => (((value as i8) << 4) >> 4) as i64 as u64,
+        DType::U4 => (value as u8 & 15).into(),
+        DType::I8 => (value as i8) as i64 as u64,
+        DType::U8 => (value as u8).into(),
         DType::I16 => (value as i16) as i64 as u64,
         DType::U16 => (value as u16).into(),
         DType::I32 => (value as i32) as i64 as u64,

@@ -69,7 +69,7 @@ fn arguments_have_their_form() {
         run(&kernel, &mut buffers.to_vec(), extents).map(|_| ()).unwrap_err().to_string()
     };
     let (x, y) = (bytes(&[1, 2]), bytes(&[0; 4]));
-    assert_eq!(message(&[x.clone()], &[2]), "the kernel has 2 arguments, not 1");
+    assert_eq!(message(std::slice::from_ref(&x), &[2]), "the kernel has 2 arguments, not 1");
     assert_eq!(message(&[x.clone(), y.clone()], &[]), "the kernel has 1 run-time extents, not 0");
     assert_eq!(message(&[x.clone(), y.clone()], &[9]), "the extent `N` is 9, outside of 0..=8");
     assert_eq!(message(&[x.clone(), x], &[2]), "`y` has 8 bytes instead of those of 4 elements of i32");
