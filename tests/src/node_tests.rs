@@ -8,7 +8,8 @@
 use crate::data::{Tolerance, compare};
 use crate::executor::Executor;
 use graven::error::Error;
-use graven::import::{ImportOptions, onnx};
+use graven::import::ImportOptions;
+use graven::import::onnx::{self, ValueKind};
 use graven_ir::{DType, Module, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -98,22 +99,31 @@ pub fn run(folder: &Path, executor: &dyn Executor) -> Outcome {
 fn try_run(folder: &Path, executor: &dyn Executor) -> Result<(), Outcome> {
     let path = folder.join("model.onnx");
     let info = onnx::describe_file(&path, &ImportOptions::default()).map_err(refused)?;
-    if info.inputs.iter().any(|input| input.dtype.is_none()) {
+    if info.inputs.iter().any(|input| input.kind == ValueKind::Other) {
         return Err(Outcome::Unsupported("an input is no tensor of a supported type".into()));
     }
     let data = folder.join("test_data_set_0");
     let mut inputs = BTreeMap::new();
     for (place, input) in info.inputs.iter().enumerate() {
-        inputs.insert(input.name.clone(), read_tensor(&data.join(format!("input_{place}.pb")))?);
+        let tensors = read_values(&data.join(format!("input_{place}.pb")), input.kind)?;
+        let is_sequence = matches!(input.kind, ValueKind::Sequence | ValueKind::OptionalSequence);
+        for (item, tensor) in tensors.into_iter().enumerate() {
+            let name = if is_sequence { format!("{}.{item}", input.name) } else { input.name.clone() };
+            inputs.insert(name, tensor);
+        }
     }
-    let expected: Result<Vec<Tensor>, Outcome> =
-        (0..info.outputs.len()).map(|place| read_tensor(&data.join(format!("output_{place}.pb")))).collect();
-    let expected = expected?;
+    let mut expected = Vec::new();
+    for (place, output) in info.outputs.iter().enumerate() {
+        expected.extend(read_values(&data.join(format!("output_{place}.pb")), output.kind)?);
+    }
     let (module, inputs) = import(&path, inputs)?;
     let outputs = executor.run(&module, &inputs).map_err(Outcome::Fail)?;
-    for ((output, actual), expected) in info.outputs.iter().zip(&outputs).zip(&expected) {
+    if outputs.len() != expected.len() {
+        return Err(Outcome::Fail(format!("gives {} tensors, not {}", outputs.len(), expected.len())));
+    }
+    for ((output, actual), expected) in module.functions[0].outputs.iter().zip(&outputs).zip(&expected) {
         compare(actual, expected, tolerance(expected.dtype()))
-            .map_err(|reason| Outcome::Fail(format!("output `{}` {reason}", output.name)))?;
+            .map_err(|reason| Outcome::Fail(format!("output `{output}` {reason}")))?;
     }
     Ok(())
 }
@@ -125,9 +135,9 @@ fn refused(error: Error) -> Outcome {
     }
 }
 
-fn read_tensor(path: &Path) -> Result<Tensor, Outcome> {
+fn read_values(path: &Path, kind: ValueKind) -> Result<Vec<Tensor>, Outcome> {
     let bytes = std::fs::read(path).map_err(|error| Outcome::Fail(format!("{}: {error}", path.display())))?;
-    onnx::read_tensor(bytes).map(|(_, tensor)| tensor).map_err(refused)
+    onnx::read_values(bytes, kind).map_err(refused)
 }
 
 /// Imports a case for the shapes of its inputs. Where shapes depend on the inputs' values, small inputs become constants: first the

@@ -3,7 +3,7 @@
 use super::{CompiledModel, Options};
 use crate::error::{Error, Place};
 use crate::import::onnx::{self, ModelInfo};
-use crate::import::{ImportOptions, ImportReport, Imported};
+use crate::import::{ImportOptions, ImportReport, Imported, MemoryBudget};
 use bytes::Bytes;
 use graven_ir::{Module, text};
 use std::collections::BTreeMap;
@@ -115,6 +115,7 @@ impl LoadedModel {
         ImportOptions {
             dims: self.options.dims.clone(),
             input_shapes: shapes.clone(),
+            memory: self.options.max_memory.map_or_else(MemoryBudget::unlimited, MemoryBudget::new),
             ..ImportOptions::default()
         }
     }

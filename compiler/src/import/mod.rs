@@ -2,9 +2,13 @@
 //!
 //! * [`onnx`]: ONNX models
 //! * [`ImportOptions`]: what the user says about symbolic extents and inputs
+//! * [`MemoryBudget`]: how much memory an import may take
 //! * [`Imported`], [`ImportReport`]: what comes out
 
+mod budget;
 pub mod onnx;
+
+pub use budget::{MemoryBudget, MemoryExhausted};
 
 use crate::error::UnsupportedNode;
 use graven_ir::{Module, Tensor};
@@ -31,6 +35,8 @@ pub struct ImportOptions {
     pub input_shapes: BTreeMap<String, Vec<usize>>,
     /// Values of inputs, which become constants and disappear from the signature.
     pub inputs: BTreeMap<String, Tensor>,
+    /// Memory that the import may take.
+    pub memory: MemoryBudget,
 }
 
 /// An imported model.

@@ -198,15 +198,21 @@ impl<'p> NodeContext<'_, '_, 'p> {
     pub(super) fn constant_input(&mut self, place: usize, what: &str) -> Result<Tensor> {
         let arg = self.arg(place)?;
         match self.scope.constant(arg) {
-            Some(tensor) => Ok(tensor),
+            Some(tensor) if self.is_readable(&tensor) => Ok(tensor),
+            Some(tensor) => unsupported(format!("{what} has {} elements, which is too much", tensor.len())),
             None => unsupported(format!("{what} is not constant")),
         }
+    }
+
+    /// Whether there is memory to read the elements of a constant one by one.
+    fn is_readable(&self, tensor: &Tensor) -> bool {
+        (tensor.len() as u64).saturating_mul(size_of::<i128>() as u64) <= self.importer.folder.memory.left()
     }
 
     /// An input's constant value, if it has one.
     pub(super) fn maybe_constant(&mut self, place: usize) -> Option<Tensor> {
         let arg = self.arg(place).ok()?;
-        self.scope.constant(arg)
+        self.scope.constant(arg).filter(|tensor| self.is_readable(tensor))
     }
 
     /// An integer input's constant elements.

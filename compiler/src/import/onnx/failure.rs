@@ -1,6 +1,7 @@
 //! Why a node could not be translated; the graph importer adds the place.
 
 use crate::error::{Error, Place};
+use crate::import::MemoryExhausted;
 use graven_ir::infer::InferError;
 
 /// What went wrong at a node.
@@ -37,6 +38,13 @@ impl From<InferError> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::Placed(error)
+    }
+}
+
+/// What the user allows is not enough for the model.
+impl From<MemoryExhausted> for Failure {
+    fn from(error: MemoryExhausted) -> Failure {
+        Failure::BadInput(error.to_string())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Model files and the files beside them that hold external tensors.
 
 use crate::error::{Error, Place};
+use crate::import::MemoryBudget;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::fs::File;
@@ -25,22 +26,24 @@ pub(super) fn map_file(path: &Path) -> Result<Bytes, Error> {
     Ok(Bytes::from_owner(mapping))
 }
 
-/// The folder of a model, from which alone external tensors are read.
+/// The folder of a model, from which alone external tensors are read, and what memory its tensors may take.
 pub(super) struct Folder {
+    pub(super) memory: MemoryBudget,
     path: Option<PathBuf>,
     mapped: FxHashMap<PathBuf, Bytes>,
 }
 
 impl Folder {
     /// The folder of the model file at `path`.
-    pub(super) fn of(path: &Path) -> Folder {
+    pub(super) fn of(path: &Path, memory: &MemoryBudget) -> Folder {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Folder { path: Some(parent.unwrap_or(Path::new(".")).to_path_buf()), mapped: FxHashMap::default() }
+        let path = Some(parent.unwrap_or(Path::new(".")).to_path_buf());
+        Folder { memory: memory.clone(), path, mapped: FxHashMap::default() }
     }
 
     /// No folder: the model came from memory and can't have external tensors.
-    pub(super) fn none() -> Folder {
-        Folder { path: None, mapped: FxHashMap::default() }
+    pub(super) fn none(memory: &MemoryBudget) -> Folder {
+        Folder { memory: memory.clone(), path: None, mapped: FxHashMap::default() }
     }
 
     /// The contents of the file at `location` relative to the folder, if that is inside it.

@@ -16,6 +16,8 @@ use std::rc::Rc;
 
 /// Nodes that a model may have once its functions are expanded.
 const MAX_NODES: usize = 4_000_000;
+/// Bytes that a node may take, with its values, types and the nodes that it becomes: some dozens of small ones.
+const NODE_BYTES: u64 = 2048;
 /// Bodies and functions within each other.
 const MAX_DEPTH: usize = 100;
 
@@ -191,7 +193,13 @@ impl<'p> Importer<'p> {
                     return Err(Error::unsupported(node_place(node), "the model has too many nodes"));
                 }
             };
-            let outputs = match self.node(scope, frame, node) {
+            let constants = scope.builder.constants().len();
+            let result = self.node(scope, frame, node);
+            let new = scope.builder.constants().values().skip(constants);
+            let bytes =
+                new.fold(NODE_BYTES, |sum, constant| sum.saturating_add(constant.tensor.byte_len() as u64));
+            self.folder.memory.take(bytes).map_err(|error| Failure::from(error).at(node_place(node)))?;
+            let outputs = match result {
                 Ok(outputs) => outputs,
                 Err(Failure::Unsupported(reason)) => {
                     self.report.unsupported.push(describe(node, frame, reason));

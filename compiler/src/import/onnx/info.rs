@@ -4,7 +4,9 @@ use super::file::{Folder, map_file};
 use super::graph::{Call, domain_name};
 use super::inputs::{extent_name, real_inputs};
 use super::order::{node_label, subgraphs};
-use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, TypeValue, ValueInfoProto};
+use super::proto::{
+    ElementTypeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, TypeValue, ValueInfoProto,
+};
 use super::tensor::dtype_of;
 use super::{decode, import, ops};
 use crate::error::{Error, UnsupportedNode};
@@ -15,6 +17,21 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A dense tensor of a known element type.
+    Tensor,
+    /// A list of such tensors.
+    Sequence,
+    /// A tensor or nothing.
+    OptionalTensor,
+    /// A list of tensors or nothing.
+    OptionalSequence,
+    /// Anything else.
+    Other,
+}
+
 /// An input or output as the model declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputInfo {
@@ -24,6 +41,8 @@ pub struct InputInfo {
     pub dtype: Option<DType>,
     /// Extents, numbers or names; `None` where the rank is not declared.
     pub shape: Option<Vec<String>>,
+    /// What it is.
+    pub kind: ValueKind,
 }
 
 /// What a model is.
@@ -53,7 +72,7 @@ pub struct ModelInfo {
 /// # Errors
 /// Bad input for files that are no valid models.
 pub fn describe_file(path: &Path, options: &ImportOptions) -> Result<ModelInfo, Error> {
-    describe(map_file(path)?, Folder::of(path), options)
+    describe(map_file(path)?, Folder::of(path, &options.memory), options)
 }
 
 /// Describes a model in memory.
@@ -61,11 +80,11 @@ pub fn describe_file(path: &Path, options: &ImportOptions) -> Result<ModelInfo, 
 /// # Errors
 /// Those of [`describe_file`].
 pub fn describe_bytes(bytes: impl Into<Bytes>, options: &ImportOptions) -> Result<ModelInfo, Error> {
-    describe(bytes.into(), Folder::none(), options)
+    describe(bytes.into(), Folder::none(&options.memory), options)
 }
 
 fn describe(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<ModelInfo, Error> {
-    let model = decode(bytes.clone())?;
+    let model = decode(bytes.clone(), options)?;
     let mut info = ModelInfo {
         name: String::new(),
         producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_string(),
@@ -115,6 +134,21 @@ fn value_info(value: &ValueInfoProto) -> InputInfo {
         name: value.name.clone(),
         dtype: tensor.and_then(|tensor| dtype_of(tensor.elem_type).ok()),
         shape: tensor.and_then(|tensor| tensor.shape.as_ref()).map(extents),
+        kind: value.r#type.as_ref().map_or(ValueKind::Other, kind),
+    }
+}
+
+fn kind(ty: &TypeProto) -> ValueKind {
+    let element = |ty: &ElementTypeProto| ty.elem_type.as_ref().map_or(ValueKind::Other, kind);
+    match &ty.value {
+        Some(TypeValue::TensorType(tensor)) if dtype_of(tensor.elem_type).is_ok() => ValueKind::Tensor,
+        Some(TypeValue::SequenceType(ty)) if element(ty) == ValueKind::Tensor => ValueKind::Sequence,
+        Some(TypeValue::OptionalType(ty)) => match element(ty) {
+            ValueKind::Tensor => ValueKind::OptionalTensor,
+            ValueKind::Sequence => ValueKind::OptionalSequence,
+            _ => ValueKind::Other,
+        },
+        _ => ValueKind::Other,
     }
 }
 

@@ -1,19 +1,43 @@
 //! Inputs of a model: parameters of the function, with their extents bound or symbolic.
+//!
+//! A sequence `x` becomes the parameters `x.0`, `x.1`, …, as many as the options give shapes or values for; an optional input exists if the
+//! options give it a shape or a value.
 
 use super::failure::{Failure, Result};
-use super::proto::{Dimension, DimensionValue, GraphProto, TensorShapeProto, TypeValue, ValueInfoProto};
+use super::proto::{
+    Dimension, DimensionValue, ElementTypeProto, GraphProto, TensorShapeProto, TensorTypeProto, TypeValue,
+    ValueInfoProto,
+};
 use super::tensor::dtype_of;
 use crate::error::{Error, Place};
 use crate::import::{DimBinding, ImportOptions};
 use graven_ir::{DType, Dim, MAX_ELEMENTS, Shape, Symbol, TensorType};
 use rustc_hash::FxHashSet;
+use std::ops::Range;
 
-/// Types of the inputs, and the symbols in them in the order of their first use.
+/// The parameters that an input becomes.
+pub(super) enum Input {
+    /// One.
+    Tensor(usize),
+    /// One for each item.
+    Sequence(Range<usize>),
+    /// None, for an optional without a value.
+    Nothing,
+}
+
+/// What the inputs become, and the symbols in their types in the order of their first use.
 pub(super) struct Inputs<'p> {
-    /// Inputs with their types.
-    pub(super) types: Vec<(&'p str, TensorType)>,
+    /// The inputs by name.
+    pub(super) inputs: Vec<(&'p str, Input)>,
+    /// Names and types of the parameters.
+    pub(super) types: Vec<(String, TensorType)>,
     /// Symbols.
     pub(super) symbols: Vec<Symbol>,
+}
+
+/// The name of an item of a sequence that is an input or output.
+pub(super) fn item_name(sequence: &str, place: usize) -> String {
+    format!("{sequence}.{place}")
 }
 
 /// The inputs of a graph that are not initialisers.
@@ -33,23 +57,28 @@ pub(super) fn bind_inputs<'p>(
     graph: &'p GraphProto,
     options: &ImportOptions,
 ) -> std::result::Result<Inputs<'p>, Error> {
-    let mut binder = Binder { options, symbols: Vec::new(), names: Vec::new(), missing: Vec::new() };
-    let mut types = Vec::new();
-    let mut seen = FxHashSet::default();
+    let mut binder =
+        Binder { options, types: Vec::new(), symbols: Vec::new(), names: Vec::new(), missing: Vec::new() };
+    let mut inputs = Vec::new();
     for input in real_inputs(graph) {
         let place = || Place::named("input", &input.name);
-        if !seen.insert(&input.name) {
-            return Err(Error::bad_input(place(), "is listed twice"));
-        }
-        let ty = binder.input(input).map_err(|failure: Failure| failure.at(place()))?;
-        types.push((input.name.as_str(), ty));
+        let bound = binder.input(input).map_err(|failure: Failure| failure.at(place()))?;
+        inputs.push((input.name.as_str(), bound));
     }
-    binder.check(&types)?;
-    Ok(Inputs { types, symbols: binder.symbols })
+    let mut seen = FxHashSet::default();
+    let names = inputs.iter().filter(|(_, input)| !matches!(input, Input::Tensor(_))).map(|(name, _)| *name);
+    if let Some(name) =
+        names.chain(binder.types.iter().map(|(name, _)| name.as_str())).find(|name| !seen.insert(*name))
+    {
+        return Err(Error::bad_input(Place::named("input", name), "is listed twice"));
+    }
+    binder.check()?;
+    Ok(Inputs { inputs, types: binder.types, symbols: binder.symbols })
 }
 
 struct Binder<'o> {
     options: &'o ImportOptions,
+    types: Vec<(String, TensorType)>,
     symbols: Vec<Symbol>,
     /// Every named extent of the model.
     names: Vec<String>,
@@ -58,29 +87,76 @@ struct Binder<'o> {
 }
 
 impl Binder<'_> {
-    fn input(&mut self, input: &ValueInfoProto) -> Result<TensorType> {
+    /// Binds an input, whatever its type.
+    fn input(&mut self, input: &ValueInfoProto) -> Result<Input> {
+        let unsupported = || Err(Failure::Unsupported("is no dense tensor, which is not supported".into()));
+        let element = |ty: &ElementTypeProto| ty.elem_type.as_ref().and_then(|ty| ty.value.clone());
+        let name = input.name.as_str();
+        match input.r#type.as_ref().and_then(|ty| ty.value.as_ref()) {
+            None => Err(Failure::BadInput("has no type".into())),
+            Some(TypeValue::TensorType(tensor)) => {
+                self.parameter(name.to_string(), tensor).map(Input::Tensor)
+            }
+            Some(TypeValue::SequenceType(ty)) => match element(ty) {
+                Some(TypeValue::TensorType(tensor)) => self.sequence(name, &tensor),
+                _ => unsupported(),
+            },
+            Some(TypeValue::OptionalType(ty)) => match element(ty) {
+                Some(TypeValue::TensorType(tensor)) if self.is_given(name) => {
+                    self.parameter(name.to_string(), &tensor).map(Input::Tensor)
+                }
+                Some(TypeValue::SequenceType(ty)) if self.is_given(&item_name(name, 0)) => match element(&ty)
+                {
+                    Some(TypeValue::TensorType(tensor)) => self.sequence(name, &tensor),
+                    _ => unsupported(),
+                },
+                _ => Ok(Input::Nothing),
+            },
+            Some(TypeValue::MapType(_) | TypeValue::SparseTensorType(_)) => unsupported(),
+        }
+    }
+
+    /// Whether the options have a shape or a value for a parameter.
+    fn is_given(&self, name: &str) -> bool {
+        self.options.inputs.contains_key(name) || self.options.input_shapes.contains_key(name)
+    }
+
+    /// The items of a sequence.
+    fn sequence(&mut self, name: &str, tensor: &TensorTypeProto) -> Result<Input> {
+        let start = self.types.len();
+        while self.is_given(&item_name(name, self.types.len() - start)) {
+            self.parameter(item_name(name, self.types.len() - start), tensor)?;
+        }
+        Ok(Input::Sequence(start..self.types.len()))
+    }
+
+    /// Adds a parameter.
+    fn parameter(&mut self, name: String, tensor: &TensorTypeProto) -> Result<usize> {
+        let ty = self.tensor(&name, tensor)?;
+        self.types.push((name, ty));
+        Ok(self.types.len() - 1)
+    }
+
+    /// The type of a parameter.
+    fn tensor(&mut self, name: &str, tensor: &TensorTypeProto) -> Result<TensorType> {
         let bad = |reason: &str| Failure::BadInput(reason.into());
-        let ty = input.r#type.as_ref().and_then(|ty| ty.value.as_ref()).ok_or_else(|| bad("has no type"))?;
-        let TypeValue::TensorType(tensor) = ty else {
-            return Err(Failure::Unsupported("is no dense tensor, which is not supported".into()));
-        };
         let dtype = dtype_of(tensor.elem_type).map_err(Failure::Unsupported)?;
-        let given = self.options.inputs.get(&input.name);
+        let given = self.options.inputs.get(name);
         if let Some(given) = given.filter(|given| given.dtype() != dtype) {
             return Err(Failure::BadInput(format!("must be {dtype}, not {}", given.dtype())));
         }
         let actual = match given {
             Some(tensor) => Some(tensor.shape()),
-            None => self.options.input_shapes.get(&input.name).map(Vec::as_slice),
+            None => self.options.input_shapes.get(name).map(Vec::as_slice),
         };
         match (&tensor.shape, actual) {
             (Some(declared), Some(actual)) => {
-                self.remember_names(&input.name, declared);
+                self.remember_names(name, declared);
                 check_shape(declared, actual)?;
                 Ok(TensorType::new(dtype, actual.iter().copied()))
             }
             (None, Some(actual)) => Ok(TensorType::new(dtype, actual.iter().copied())),
-            (Some(declared), None) => self.symbolic(&input.name, declared, dtype),
+            (Some(declared), None) => self.symbolic(name, declared, dtype),
             (None, None) => Err(bad("has no declared rank; an actual input must give its shape")),
         }
     }
@@ -132,7 +208,7 @@ impl Binder<'_> {
     }
 
     /// Every name has a value, and options name only what is there.
-    fn check(&self, types: &[(&str, TensorType)]) -> std::result::Result<(), Error> {
+    fn check(&self) -> std::result::Result<(), Error> {
         let model = || Place::new("the model");
         if !self.missing.is_empty() {
             let flags: Vec<String> = self.missing.iter().map(|name| format!("`--dim {name}=…`")).collect();
@@ -145,7 +221,7 @@ impl Binder<'_> {
             return Err(Error::bad_input(model(), format!("has no extent `{name}`; it has {known}")));
         }
         let given = self.options.inputs.keys().chain(self.options.input_shapes.keys());
-        match given.into_iter().find(|name| !types.iter().any(|(known, _)| known == name)) {
+        match given.into_iter().find(|name| !self.types.iter().any(|(known, _)| known == *name)) {
             Some(name) => Err(Error::bad_input(model(), format!("has no input `{name}`"))),
             None => Ok(()),
         }

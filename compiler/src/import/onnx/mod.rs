@@ -1,6 +1,7 @@
 //! ONNX models (opsets 7 to 28) to graph IR.
 //!
 //! * [`proto`]: the messages of the file format
+//! * `measure`: the memory that messages take
 //! * `file`, `tensor`: model files, external data, initialisers in every encoding
 //! * `inputs`: parameters and their extents
 //! * `order`: liveness and order of nodes
@@ -19,6 +20,7 @@ mod file;
 mod graph;
 mod info;
 mod inputs;
+mod measure;
 mod ops;
 mod order;
 pub mod proto;
@@ -27,20 +29,22 @@ mod scope;
 mod shape_rules;
 mod symbolic;
 mod tensor;
+#[cfg(test)]
+mod tests;
 
-pub use info::{InputInfo, ModelInfo, describe_bytes, describe_file};
+pub use info::{InputInfo, ModelInfo, ValueKind, describe_bytes, describe_file};
 
 use crate::error::{Error, Place};
-use crate::import::{ImportOptions, Imported};
+use crate::import::{ImportOptions, Imported, MemoryBudget};
 use bytes::Bytes;
 use file::Folder;
 use graph::{Call, Frame, Importer};
 use graven_ir::{Constants, Function, Graph, GraphBuilder, Module, Tensor};
-use inputs::{Inputs, bind_inputs};
+use inputs::{Input, Inputs, bind_inputs, item_name};
 use prost::Message;
 use proto::{GraphProto, ModelProto};
 use rustc_hash::FxHashMap;
-use scope::{Item, LazyConstant, Scope};
+use scope::{Arg, Item, LazyConstant, Scope};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -57,7 +61,7 @@ pub const NEWEST_OPSET: i64 = 28;
 /// output depends on something that can't be compiled.
 pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Error> {
     let bytes = file::map_file(path)?;
-    import(bytes, Folder::of(path), options)
+    import(bytes, Folder::of(path, &options.memory), options)
 }
 
 /// Imports a model from memory; it can't have external tensors.
@@ -65,11 +69,15 @@ pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Err
 /// # Errors
 /// Those of [`import_file`].
 pub fn import_bytes(bytes: impl Into<Bytes>, options: &ImportOptions) -> Result<Imported, Error> {
-    import(bytes.into(), Folder::none(), options)
+    import(bytes.into(), Folder::none(&options.memory), options)
 }
 
-fn decode(bytes: Bytes) -> Result<ModelProto, Error> {
+fn decode(bytes: Bytes, options: &ImportOptions) -> Result<ModelProto, Error> {
     let place = || Place::new("the model");
+    options
+        .memory
+        .take(measure::decoded_bytes(&bytes))
+        .map_err(|error| Error::bad_input(place(), error.to_string()))?;
     let model = ModelProto::decode(bytes)
         .map_err(|error| Error::bad_input(place(), format!("is no valid ONNX file: {error}")))?;
     if model.graph.is_none() {
@@ -92,7 +100,7 @@ fn check_opset(call: &Call<'_>) -> Result<(), Error> {
 }
 
 fn import(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<Imported, Error> {
-    let model = decode(bytes)?;
+    let model = decode(bytes, options)?;
     let Some(graph) = &model.graph else {
         return Err(Error::internal(Place::new("the model"), "the graph vanished"));
     };
@@ -138,34 +146,55 @@ fn main_function<'p>(
     let mut scope = Scope::new(GraphBuilder::new(constants));
     let mut frame = Frame { names: FxHashMap::default(), call };
     let mut names: Vec<Arc<str>> = Vec::new();
+    let mut params = Vec::with_capacity(inputs.types.len());
     for (name, ty) in &inputs.types {
-        let item = match options.inputs.get(*name) {
+        params.push(match options.inputs.get(name) {
             Some(tensor) => scope.add_constant(LazyConstant::new(String::new(), tensor.clone())),
             None => {
-                names.push((*name).into());
+                names.push(name.as_str().into());
                 let value = scope.builder.param(ty.clone(), Some(name));
                 scope.add_value(value)
             }
+        });
+    }
+    for (name, input) in &inputs.inputs {
+        let arg = match input {
+            Input::Tensor(place) => params[*place],
+            Input::Sequence(places) => scope.add(Item::Sequence(params[places.clone()].to_vec())),
+            Input::Nothing => scope.add(Item::Nothing),
         };
-        frame.names.insert(name, item);
+        frame.names.insert(name, arg);
     }
     let outputs = importer.graph(&mut scope, &mut frame, graph)?;
     let mut results = Vec::with_capacity(outputs.len());
     let mut output_names: Vec<Arc<str>> = Vec::new();
     for (arg, info) in outputs.into_iter().zip(&graph.output) {
-        let place = || Place::named("output", &info.name);
-        if matches!(scope.item(arg), Item::Poisoned) {
-            return Err(Error::UnsupportedNodes(std::mem::take(&mut importer.report.unsupported)));
+        for (name, arg) in output_tensors(&scope, arg, &info.name) {
+            let place = || Place::named("output", &name);
+            match scope.value(arg).map_err(|error| Error::internal(place(), error.to_string()))? {
+                Some(value) => results.push(value),
+                None if matches!(scope.item(arg), Item::Poisoned) => {
+                    return Err(Error::UnsupportedNodes(std::mem::take(&mut importer.report.unsupported)));
+                }
+                None => return Err(Error::unsupported(place(), "is no tensor, which is not supported")),
+            }
+            output_names.push(name.into());
         }
-        match scope.value(arg).map_err(|error| Error::internal(place(), error.to_string()))? {
-            Some(value) => results.push(value),
-            None => return Err(Error::unsupported(place(), "is no tensor, which is not supported")),
-        }
-        output_names.push(info.name.as_str().into());
     }
     let mut graph: Graph = scope.builder.finish(results);
     graph.compact();
     Ok(Function { name: "main".into(), graph, inputs: names, outputs: output_names, states: Vec::new() })
+}
+
+/// The tensors of an output: the items of a sequence, nothing for an empty optional.
+fn output_tensors(scope: &Scope<'_>, arg: Arg, name: &str) -> Vec<(String, Arg)> {
+    match scope.item(arg) {
+        Item::Sequence(items) => {
+            items.iter().enumerate().map(|(place, item)| (item_name(name, place), *item)).collect()
+        }
+        Item::Nothing => Vec::new(),
+        Item::Tensor { .. } | Item::Poisoned => vec![(name.to_string(), arg)],
+    }
 }
 
 /// The tensor of a serialised `TensorProto`, as in the data sets of ONNX's own tests.
@@ -175,6 +204,29 @@ fn main_function<'p>(
 pub fn read_tensor(bytes: impl Into<Bytes>) -> Result<(String, Tensor), Error> {
     let message = proto::TensorProto::decode(bytes.into())
         .map_err(|error| Error::bad_input(Place::new("tensor"), error.to_string()))?;
-    let tensor = tensor::tensor(&message, &mut Folder::none())?;
+    let tensor = tensor::tensor(&message, &mut Folder::none(&MemoryBudget::unlimited()))?;
     Ok((message.name, tensor))
+}
+
+/// The tensors of a serialised value, as in the data sets of ONNX's own tests: the items of a sequence, or none of an empty optional.
+///
+/// # Errors
+/// Those of [`read_tensor`].
+pub fn read_values(bytes: impl Into<Bytes>, kind: ValueKind) -> Result<Vec<Tensor>, Error> {
+    let bytes: Bytes = bytes.into();
+    let failed = |error: prost::DecodeError| Error::bad_input(Place::new("value"), error.to_string());
+    let sequence = match kind {
+        ValueKind::Tensor => return Ok(vec![read_tensor(bytes)?.1]),
+        ValueKind::Other => {
+            return Err(Error::unsupported(Place::new("value"), "is neither a tensor nor a list of tensors"));
+        }
+        ValueKind::Sequence => proto::SequenceProto::decode(bytes).map_err(failed)?.tensor_values,
+        ValueKind::OptionalTensor | ValueKind::OptionalSequence => {
+            let optional = proto::OptionalProto::decode(bytes).map_err(failed)?;
+            let items = optional.sequence_value.map(|sequence| sequence.tensor_values);
+            items.unwrap_or_else(|| optional.tensor_value.into_iter().collect())
+        }
+    };
+    let mut folder = Folder::none(&MemoryBudget::unlimited());
+    sequence.iter().map(|item| tensor::tensor(item, &mut folder)).collect()
 }

@@ -301,6 +301,37 @@ pub struct SparseTensorProto {
     pub dims: Vec<i64>,
 }
 
+/// A list of values, in files of test data.
+#[derive(Clone, PartialEq, Message)]
+pub struct SequenceProto {
+    /// The list's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// What the items are: 1 for tensors.
+    #[prost(int32, tag = "2")]
+    pub elem_type: i32,
+    /// Items that are tensors.
+    #[prost(message, repeated, tag = "3")]
+    pub tensor_values: Vec<TensorProto>,
+}
+
+/// A value or nothing, in files of test data.
+#[derive(Clone, PartialEq, Message)]
+pub struct OptionalProto {
+    /// The value's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// What the value is: 0 for nothing, 1 for a tensor, 3 for a list.
+    #[prost(int32, tag = "2")]
+    pub elem_type: i32,
+    /// A tensor.
+    #[prost(message, optional, tag = "3")]
+    pub tensor_value: Option<TensorProto>,
+    /// A list.
+    #[prost(message, optional, tag = "5")]
+    pub sequence_value: Option<SequenceProto>,
+}
+
 /// A named value's type.
 #[derive(Clone, PartialEq, Message)]
 pub struct ValueInfoProto {

@@ -3,6 +3,7 @@
 use super::file::Folder;
 use super::proto::{SparseTensorProto, TensorProto, data_type};
 use crate::error::{Error, Place};
+use crate::import::MemoryBudget;
 use bytes::Bytes;
 use graven_ir::{DType, MAX_ELEMENTS, Tensor};
 
@@ -58,9 +59,9 @@ pub(super) fn tensor(proto: &TensorProto, folder: &mut Folder) -> Result<Tensor,
     let shape = shape(&proto.dims).map_err(bad)?;
     let count: usize = shape.iter().product();
     let data = match proto.data_location {
-        1 => unpack(dtype, external(proto, dtype, count, folder).map_err(bad)?, count),
-        _ if !proto.raw_data.is_empty() => unpack(dtype, proto.raw_data.clone(), count),
-        _ => typed(proto, dtype, count),
+        1 => unpack(dtype, external(proto, dtype, count, folder).map_err(bad)?, count, &folder.memory),
+        _ if !proto.raw_data.is_empty() => unpack(dtype, proto.raw_data.clone(), count, &folder.memory),
+        _ => typed(proto, dtype, count, &folder.memory),
     };
     let data = data.map_err(bad)?;
     Tensor::new(dtype, shape, data).map_err(|error| bad(error.to_string()))
@@ -115,18 +116,27 @@ fn external(proto: &TensorProto, dtype: DType, count: usize, folder: &mut Folder
 }
 
 /// Elements as they lie in a file, 4-bit integers taken apart and truth values made 0 or 1.
-fn unpack(dtype: DType, data: Bytes, count: usize) -> Result<Bytes, String> {
+fn unpack(dtype: DType, data: Bytes, count: usize, memory: &MemoryBudget) -> Result<Bytes, String> {
     let expected = packed_bytes(dtype, count);
     if data.len() != expected {
         return Err(format!("has {} bytes of data where {expected} are needed", data.len()));
     }
     Ok(match dtype {
-        DType::I4 | DType::U4 => nibbles(dtype, data.iter().copied(), count),
+        DType::I4 | DType::U4 => {
+            take(memory, count)?;
+            nibbles(dtype, data.iter().copied(), count)
+        }
         DType::Bool if data.iter().any(|byte| *byte > 1) => {
+            take(memory, count)?;
             data.iter().map(|byte| (*byte != 0) as u8).collect()
         }
         _ => data,
     })
+}
+
+/// Takes bytes of memory for elements that are not shared with the file.
+fn take(memory: &MemoryBudget, bytes: usize) -> Result<(), String> {
+    memory.take(bytes as u64).map_err(|error| error.to_string())
 }
 
 /// 4-bit integers, the lower half of a byte first.
@@ -139,9 +149,9 @@ fn nibbles(dtype: DType, data: impl Iterator<Item = u8>, count: usize) -> Bytes 
 }
 
 /// Elements in one of the typed fields.
-fn typed(proto: &TensorProto, dtype: DType, count: usize) -> Result<Bytes, String> {
+fn typed(proto: &TensorProto, dtype: DType, count: usize, memory: &MemoryBudget) -> Result<Bytes, String> {
     let check = |stored: usize, expected: usize| match stored == expected {
-        true => Ok(()),
+        true => take(memory, count.saturating_mul(dtype.bytes())),
         false => Err(format!("has {stored} elements of data where {expected} are needed")),
     };
     match dtype {
@@ -201,6 +211,7 @@ pub(super) fn sparse_tensor(proto: &SparseTensorProto, folder: &mut Folder) -> R
         let reason = format!("shape {shape:?} is too large to be stored densely");
         return Err(Error::unsupported(Place::named("sparse tensor", name), reason));
     }
+    take(&folder.memory, count * bytes).map_err(bad)?;
     let places = linear_places(&indices, &shape, values.len()).map_err(bad)?;
     let mut data = vec![0u8; count * bytes];
     for (place, element) in places.into_iter().zip(values.data().chunks_exact(bytes)) {

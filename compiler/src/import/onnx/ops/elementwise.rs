@@ -134,14 +134,21 @@ fn cast_to(c: &mut Context<'_, '_, '_>, to: DType) -> Result<Outputs> {
     if c.input_dtype(0)? == to {
         return identity(c);
     }
-    let x = c.value(0)?;
+    let mut x = c.value(0)?;
+    // Conversion to 4 bits keeps the lowest bits of the integer part instead of saturating.
+    if to.bits() == 4 && c.dtype(x).is_float() {
+        x = c.cast(x, DType::I32)?;
+    }
     Ok(c.cast(x, to)?.into())
 }
 
-/// `BitCast`: the same bits as another type of equal size.
+/// `BitCast`: the same bits as another type of equal size; a truth value is a byte of 0 or 1.
 pub(super) fn bit_cast(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let Some(to) = c.dtype_attribute("to")? else { return bad_input("attribute `to` is missing") };
-    let x = c.value(0)?;
+    let mut x = c.value(0)?;
+    if c.dtype(x) == DType::Bool && to.bits() == 8 {
+        x = c.cast(x, DType::U8)?;
+    }
     if c.dtype(x).bits() != to.bits() {
         return unsupported(format!("reinterprets {} as {to}, which has another size", c.dtype(x)));
     }

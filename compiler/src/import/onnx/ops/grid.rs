@@ -104,7 +104,7 @@ fn tap(
     Ok(Tap { index: c.cast(clamped, DType::I64)?, weight, inside })
 }
 
-/// The elements that a sample takes along one dimension.
+/// The elements that a sample takes along one dimension, at coordinates in −1..1.
 fn taps(
     c: &mut Context<'_, '_, '_>,
     coordinate: ValueId,
@@ -122,6 +122,17 @@ fn taps(
         Padding::Border => clamp_outside(c, x, axis)?,
         Padding::Reflection => reflect(c, x, axis)?,
     };
+    taps_around(c, x, axis, mode, padding)
+}
+
+/// The elements around a place, with the weights of linear or cubic interpolation.
+fn taps_around(
+    c: &mut Context<'_, '_, '_>,
+    x: ValueId,
+    axis: &Axis,
+    mode: Mode,
+    padding: Padding,
+) -> Result<Vec<Tap>> {
     let left = c.unary(UnaryOp::Floor, x)?;
     let ratio = c.binary(BinaryOp::Sub, x, left)?;
     let offsets = if mode == Mode::Linear { 0..2 } else { -1..3 };
@@ -135,6 +146,21 @@ fn taps(
         taps.push(tap(c, place, Some(weight), axis, padding)?);
     }
     Ok(taps)
+}
+
+/// Linear interpolation of x \[batch, features, spatial…\] with zeros outside, at places counted in elements: one tensor
+/// \[batch, samples, 1\] per spatial dimension. The result is \[batch, samples, features\].
+pub(super) fn linear_sample(c: &mut Context<'_, '_, '_>, x: ValueId, places: &[ValueId]) -> Result<ValueId> {
+    let (shape, dtype) = (c.shape(x), c.dtype(x));
+    let mut axes = Vec::with_capacity(places.len());
+    for (extent, place) in shape[2..].iter().zip(places) {
+        let wide = c.dtype(*place);
+        let size = extent_value(c, extent, wide)?;
+        let axis = Axis { extent: extent.clone(), size, align_corners: true };
+        let taps = taps_around(c, *place, &axis, Mode::Linear, Padding::Zeros)?;
+        axes.push((axis, taps));
+    }
+    sample(c, x, &axes, dtype)
 }
 
 /// `GridSample` in any number of spatial dimensions.

@@ -5,8 +5,10 @@
 //! * [`reshape`], [`slice`], [`indexing`]: movement
 //! * [`reduction`], [`pool`], [`norm`]: reductions, windows, normalisations
 //! * [`matmul`], [`conv`], [`einsum`]: contractions
-//! * [`attention`]: attention and rotary positions
-//! * [`resize`], [`grid`]: resampling
+//! * [`attention`], [`flex`]: attention and rotary positions
+//! * [`resize`], [`grid`], [`roi`], [`deform`]: resampling
+//! * [`boxes`], [`unique`], [`ngrams`]: what is counted or selected
+//! * `determinant`: determinants
 //! * [`quantize`]: quantised arithmetic
 //! * [`control`], [`recurrent`]: control flow
 //! * [`sequence`]: sequences and optionals
@@ -15,15 +17,20 @@
 
 mod activation;
 mod attention;
+mod boxes;
 mod constant;
 mod control;
 mod conv;
+mod deform;
+mod determinant;
 mod einsum;
 mod elementwise;
+mod flex;
 mod grid;
 mod indexing;
 mod loss;
 mod matmul;
+mod ngrams;
 mod norm;
 mod pool;
 mod quantize;
@@ -31,9 +38,11 @@ mod recurrent;
 mod reduction;
 mod reshape;
 mod resize;
+mod roi;
 mod sequence;
 mod signal;
 mod slice;
+mod unique;
 
 use super::context::Handler;
 use graven_ir::{BinaryOp as B, CompareOp as C, CumulativeOp, UnaryOp as U};
@@ -179,6 +188,9 @@ static OPS: &[Row] = &[
     op("OneHot", indexing::one_hot),
     op("Trilu", indexing::trilu),
     op("TopK", indexing::top_k),
+    op("Unique", unique::unique),
+    op("NonMaxSuppression", boxes::non_max_suppression),
+    op("TfIdfVectorizer", ngrams::tf_idf),
     // Reductions.
     op("ReduceSum", |c| reduction::reduce(c, Kind::Sum)),
     op("ReduceProd", |c| reduction::reduce(c, Kind::Product)),
@@ -201,9 +213,13 @@ static OPS: &[Row] = &[
     op("ConvTranspose", conv::conv_transpose),
     op("CausalConvWithState", conv::causal_conv),
     op("Einsum", einsum::einsum),
+    op("DeformConv", deform::deform_conv),
+    op("Col2Im", deform::col2im),
+    op("Det", determinant::det),
     // Attention.
     op("Attention", attention::attention),
     op("RotaryEmbedding", attention::rotary_embedding),
+    Row { domain: "ai.onnx.preview", ..op("FlexAttention", flex::flex_attention) },
     // Pools.
     op("MaxPool", pool::max_pool),
     op("AveragePool", pool::average_pool),
@@ -229,6 +245,8 @@ static OPS: &[Row] = &[
     until(10, "Upsample", resize::resize),
     since(16, "GridSample", grid::grid_sample),
     op("AffineGrid", grid::affine_grid),
+    op("RoiAlign", roi::roi_align),
+    op("MaxRoiPool", roi::max_roi_pool),
     // Quantised arithmetic.
     op("QuantizeLinear", quantize::quantize_linear),
     op("DequantizeLinear", quantize::dequantize_linear),

@@ -141,7 +141,9 @@ pub(super) fn constant_of_shape(c: &Context<'_, '_, '_>, inputs: &Inputs) -> Opt
     let shape: Option<Vec<usize>> = extents.into_iter().map(|extent| usize::try_from(extent).ok()).collect();
     let shape = shape?;
     let value = match c.tensor("value").ok()? {
-        Some(proto) => SymbolicTensor::from_tensor(&tensor::tensor(proto, &mut Folder::none()).ok()?)?,
+        Some(proto) => SymbolicTensor::from_tensor(
+            &tensor::tensor(proto, &mut Folder::none(&c.importer.folder.memory)).ok()?,
+        )?,
         None => SymbolicTensor { dtype: DType::F32, shape: vec![1], elements: vec![Dim::ZERO.into()] },
     };
     let count = Some(product(&shape)).filter(|count| *count <= MAX_ELEMENTS)?;
