@@ -2,9 +2,8 @@
 
 use super::lower::lower;
 use super::{Backend, LoadedModel, WeightsMode};
-use crate::codegen::CodegenError;
-use crate::codegen::cranelift::CraneliftCompiler;
 use crate::codegen::program::CompileThreads;
+use crate::codegen::{self, CodegenError};
 use crate::emit::executable::write_executable;
 use crate::emit::library::{BuildError, write_object_and_header, write_shared_library, write_static_library};
 use crate::emit::object::{ObjectError, ObjectOptions, WeightsPlacement, write_weights};
@@ -33,9 +32,8 @@ impl LoadedModel {
     /// # Errors
     /// See [`Error`]; existing files are replaced only by complete ones.
     pub fn write(&self, product: Product, path: &Path) -> Result<(), Error> {
-        if matches!(self.options.backend, Backend::Wide | Backend::Interp) {
-            let reason = format!("`{}` makes no files", self.options.backend.name());
-            return Err(Error::unsupported(Place::new("backend"), reason));
+        if self.options.backend == Backend::Interp {
+            return Err(Error::unsupported(Place::new("backend"), "`interp` makes no files"));
         }
         let target = self.options.target()?;
         let start = Instant::now();
@@ -47,7 +45,7 @@ impl LoadedModel {
             program.name = stem.to_string();
         }
         let start = Instant::now();
-        let compiler = CraneliftCompiler::new(&target).map_err(codegen_error)?;
+        let compiler = codegen::compiler(&target).map_err(codegen_error)?;
         let in_file = self.options.weights == WeightsMode::File && program.weights_bytes > 0;
         let options = ObjectOptions {
             main: product == Product::Executable,
@@ -63,7 +61,7 @@ impl LoadedModel {
             Product::StaticLibrary => write_static_library,
             Product::SharedLibrary => write_shared_library,
         };
-        write(&program, &target, &compiler, options, path).map_err(|error| build_error(path, error))?;
+        write(&program, &target, &*compiler, options, path).map_err(|error| build_error(path, error))?;
         self.options.stage("write", start.elapsed());
         Ok(())
     }

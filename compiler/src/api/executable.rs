@@ -10,6 +10,7 @@ use graven_ir::Module;
 pub(super) struct Specialised {
     signature: Signature,
     flops: u64,
+    backend: Backend,
     pub(super) executable: Executable,
 }
 
@@ -45,12 +46,11 @@ impl Specialised {
         let flops = super::flops(&module).unwrap_or(0);
         let executable = match options.backend {
             Backend::Interp => Executable::Interpreted(Box::new(module)),
-            Backend::Wide => {
-                return Err(Error::unsupported(Place::new("backend"), "`wide` is not built yet"));
+            Backend::Auto | Backend::Wide | Backend::Cranelift => {
+                Executable::Compiled(compile(&module, options)?)
             }
-            Backend::Auto | Backend::Cranelift => Executable::Compiled(compile(&module, options)?),
         };
-        Ok(Specialised { signature, flops, executable })
+        Ok(Specialised { signature, flops, backend: options.chosen_backend()?, executable })
     }
 
     pub(super) fn signature(&self) -> &Signature {
@@ -62,14 +62,14 @@ impl Specialised {
             Executable::Interpreted(module) => {
                 let weights = module.constants.values().map(|constant| constant.tensor.byte_len() as u64);
                 Statistics {
-                    backend: Backend::Interp,
+                    backend: self.backend,
                     flops: self.flops,
                     weights_bytes: weights.sum(),
                     ..Statistics::default()
                 }
             }
             Executable::Compiled(model) => Statistics {
-                backend: Backend::Cranelift,
+                backend: self.backend,
                 flops: self.flops,
                 arena_bytes: model.arena_bytes(threads),
                 code_bytes: model.code_bytes() as u64,

@@ -109,9 +109,26 @@ impl Options {
                 (host.as_str(), Some(cpu.as_deref().unwrap_or("native")))
             }
         };
-        Target::new(triple, cpu).map_err(|error| match error {
+        let target = Target::new(triple, cpu).map_err(|error| match error {
             TargetError::Unsupported { .. } => Error::unsupported(Place::new("target"), error.to_string()),
             _ => Error::bad_input(Place::new("target"), error.to_string()),
+        })?;
+        if self.backend != Backend::Wide {
+            return Ok(target);
+        }
+        let cpu = target.cpu.clone();
+        target.widened().ok_or_else(|| {
+            let reason = format!("`wide` needs AVX2 with FMA, or AVX-512, which the CPU `{cpu}` has not");
+            Error::unsupported(Place::new("backend"), reason)
+        })
+    }
+
+    /// The backend that `Auto` stands for.
+    pub(crate) fn chosen_backend(&self) -> Result<Backend, Error> {
+        Ok(match self.backend {
+            Backend::Auto if self.target()?.vector_bytes > 16 => Backend::Wide,
+            Backend::Auto => Backend::Cranelift,
+            chosen => chosen,
         })
     }
 

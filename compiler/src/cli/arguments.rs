@@ -47,6 +47,9 @@ pub(super) struct ModelArguments {
     /// Threads; by default as many as there are CPUs to use
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// CPU: native, or a name such as x86-64-v3 or cortex-a72; an unknown name lists the known ones
+    #[arg(long, value_name = "NAME")]
+    cpu: Option<String>,
     /// Which rewrites of floating-point arithmetic are allowed
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     accuracy: AccuracyName,
@@ -88,6 +91,7 @@ impl ModelArguments {
         let options = Options {
             dims,
             threads: self.threads,
+            cpu: self.cpu.clone(),
             backend: match backend {
                 BackendName::Auto => Backend::Auto,
                 BackendName::Wide => Backend::Wide,

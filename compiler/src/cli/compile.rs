@@ -27,12 +27,12 @@ pub(super) struct Arguments {
     /// Target triple, such as aarch64-unknown-linux-gnu; by default this machine
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
-    /// CPU: native, or a name such as x86-64-v3 or cortex-a72; an unknown name lists the known ones
-    #[arg(long, value_name = "NAME")]
-    cpu: Option<String>,
     /// Where the weights are
     #[arg(long, value_enum, default_value_t)]
     weights: Weights,
+    /// What makes the code
+    #[arg(long, value_enum, default_value_t)]
+    backend: BackendName,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -67,9 +67,8 @@ enum Weights {
 
 impl Arguments {
     pub(super) fn execute(self) -> Outcome {
-        let mut options = self.model.options(BackendName::Auto)?;
+        let mut options = self.model.options(self.backend)?;
         options.target = self.target;
-        options.cpu = self.cpu;
         options.weights = match self.weights {
             Weights::Embed => WeightsMode::Embed,
             Weights::File => WeightsMode::File,

@@ -4,6 +4,7 @@
 //! * [`copy`]: the kernel that copies bytes
 //! * [`program`]: the kernels of a program
 //! * [`cranelift`]: kernels of 128-bit vectors on every target, and every entry function
+//! * [`wide`]: kernels of 256- and 512-bit vectors on x86-64
 //!
 //! A backend turns one kernel into position-independent bytes that refer to nothing outside themselves, so that kernels can be
 //! compiled in any order, on any number of threads, and put into executable memory or an object alike.
@@ -12,8 +13,10 @@ pub mod abi;
 pub mod copy;
 pub mod cranelift;
 pub mod program;
+pub mod wide;
 
 use crate::kernel::Kernel;
+use crate::target::Target;
 
 /// A backend: compiles kernels, one at a time, from any thread.
 pub trait KernelCompiler: Send + Sync {
@@ -28,6 +31,17 @@ pub trait KernelCompiler: Send + Sync {
     /// # Errors
     /// As [`KernelCompiler::compile`].
     fn assembly(&self, kernel: &Kernel) -> Result<String, CodegenError>;
+}
+
+/// The backend for kernels that are scheduled for a target: the wide one where its vectors are wider than the portable one's.
+///
+/// # Errors
+/// As [`wide::WideCompiler::new`] and [`cranelift::CraneliftCompiler::new`].
+pub fn compiler(target: &Target) -> Result<Box<dyn KernelCompiler>, CodegenError> {
+    Ok(match target.vector_bytes {
+        32.. => Box::new(wide::WideCompiler::new(target)?),
+        _ => Box::new(cranelift::CraneliftCompiler::new(target)?),
+    })
 }
 
 /// The code of a kernel: position independent and complete, its constants included.

@@ -136,11 +136,42 @@ impl Target {
         }
     }
 
+    /// Bytes of the widest vector that [`crate::codegen::wide`] has for the target; `None` if the target lacks what that takes for granted.
+    pub fn widest_vector(&self) -> Option<u16> {
+        match self.arch {
+            Arch::X86_64 if self.features.contains(WIDE.with(WIDEST)) => Some(64),
+            Arch::X86_64 if self.features.contains(WIDE) => Some(32),
+            _ => None,
+        }
+    }
+
+    /// The target as schedules for [`crate::codegen::wide`] see it: its widest vectors and all its registers; `None` if there are no wide ones.
+    pub fn widened(self) -> Option<Target> {
+        let vector_bytes = self.widest_vector()?;
+        // Some registers are for what is multiplied.
+        let (registers, accumulators) = if vector_bytes == 64 { (32, 28) } else { (16, 12) };
+        Some(Target { vector_bytes, registers, accumulators, ..self })
+    }
+
     /// Lanes of a vector of elements of `bytes` bytes.
     pub fn lanes(&self, bytes: usize) -> u16 {
         (self.vector_bytes / bytes.max(1) as u16).max(1)
     }
 }
+
+/// What 256-bit vectors need: AVX2 and what every CPU with it has.
+const WIDE: Features = Features::of(&[
+    Feature::Avx2,
+    Feature::Fma,
+    Feature::F16c,
+    Feature::Bmi1,
+    Feature::Bmi2,
+    Feature::Popcnt,
+]);
+
+/// What 512-bit vectors need besides.
+const WIDEST: Features =
+    Features::of(&[Feature::Avx512f, Feature::Avx512bw, Feature::Avx512dq, Feature::Avx512vl]);
 
 fn unknown_cpu(name: &str, arch: Arch) -> TargetError {
     let known: Vec<_> = cpu::names(arch).collect();

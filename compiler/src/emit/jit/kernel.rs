@@ -1,9 +1,9 @@
 //! A single kernel in executable memory, for tests and tuning.
 
 use super::code::{Code, JitError};
-use crate::codegen::KernelCompiler;
 use crate::codegen::abi::{ArgumentLayout, KernelFunction, SCRATCH_ALIGNMENT, scratch_bytes};
-use crate::codegen::cranelift::{self, CraneliftCompiler};
+use crate::codegen::cranelift;
+use crate::codegen::{self, KernelCompiler};
 use crate::kernel::Kernel;
 use crate::target::Target;
 
@@ -22,7 +22,7 @@ impl JitKernel {
     /// # Errors
     /// See [`JitError`].
     pub fn new(kernel: &Kernel, target: &Target) -> Result<JitKernel, JitError> {
-        JitKernel::with_compiler(kernel, target, &CraneliftCompiler::new(target)?)
+        JitKernel::with_compiler(kernel, target, &*codegen::compiler(target)?)
     }
 
     /// Compiles a kernel with the given backend.

@@ -3,12 +3,11 @@
 use super::code::{Code, JitError};
 use super::kernel::check_host;
 use super::session::SessionError;
-use crate::codegen::KernelCompiler;
 use crate::codegen::abi::KernelFunction;
-use crate::codegen::cranelift::CraneliftCompiler;
 use crate::codegen::cranelift::entry::{self, EntryNames};
 use crate::codegen::cranelift::isa;
 use crate::codegen::program::{CompileThreads, compile_kernels};
+use crate::codegen::{self, KernelCompiler};
 use crate::emit::weights;
 use crate::program::{Port, Program};
 use crate::target::Target;
@@ -52,12 +51,12 @@ pub(super) struct Outline {
 }
 
 impl CompiledModel {
-    /// Compiles a program for a target that this machine can run, by the portable backend.
+    /// Compiles a program for a target that this machine can run, by the backend that its kernels are scheduled for.
     ///
     /// # Errors
     /// See [`JitError`].
     pub fn new(program: &Program, target: &Target, options: JitOptions) -> Result<CompiledModel, JitError> {
-        CompiledModel::with_compiler(program, target, &CraneliftCompiler::new(target)?, options)
+        CompiledModel::with_compiler(program, target, &*codegen::compiler(target)?, options)
     }
 
     /// Compiles a program, its kernels by the given backend.

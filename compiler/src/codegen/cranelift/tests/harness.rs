@@ -6,14 +6,16 @@ use crate::kernel::Kernel;
 use crate::target::Target;
 use graven_ir::{DType, element};
 
-/// The targets that this machine can run code of: each x86-64 level, the host's CPU, and what is emulated.
+/// The targets that this machine can run code of: each x86-64 level and the host's CPU, by the portable and, where there is one, by the wide backend,
+/// and what is emulated.
 pub fn runnable_targets() -> Vec<Target> {
     let host = Target::host().unwrap();
     let triple = host.triple.to_string();
     let levels = ["x86-64-v1", "x86-64-v2", "ivybridge", "x86-64-v3", "x86-64-v4"];
     let levels = levels.iter().filter_map(|cpu| Target::new(&triple, Some(cpu)).ok());
     let native = levels.filter(|target| host.features.contains(target.features)).chain([host.clone()]);
-    native.chain(emulated::targets().iter().cloned()).collect()
+    let wide = |target: Target| [Some(target.clone()), target.widened()];
+    native.flat_map(wide).flatten().chain(emulated::targets().iter().cloned()).collect()
 }
 
 /// Lanes from a scalar to four vectors of 128 bits, where the dtype has vectors.
