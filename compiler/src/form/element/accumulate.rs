@@ -142,19 +142,45 @@ impl Evaluator<'_> {
         let shape = self.graph.ty(operand).shape.clone();
         let start = identity(b, combine, dtype, self.lanes());
         let ranges: Vec<_> = axes.iter().map(|axis| (Dim::ZERO, shape[*axis].clone())).collect();
-        let loops = open_loops(b, &ranges, &[start]);
-        let mut kept = index.iter();
-        let mut inner = Vec::with_capacity(shape.len());
-        for axis in 0..shape.len() {
-            inner.push(match axes.iter().position(|reduced| *reduced == axis) {
-                Some(place) => loops[place].index.clone(),
-                None => kept.next().cloned().unwrap_or(Dim::ZERO),
-            });
+        let Some(((_, last), outer)) = ranges.split_last() else { return self.value(b, operand, index) };
+        let chains = self.chains(last);
+        let inits = vec![start; chains as usize];
+        let loops = open_loops(b, outer, &inits);
+        let places: Vec<Dim> = loops.iter().map(|nest| nest.index.clone()).collect();
+        let whole = last.floor_div(&Dim::from(chains)) * chains;
+        let nest = b.open_loop((&Dim::ZERO, &whole, chains), &carried(&loops, &inits));
+        let at = |place: Dim| {
+            let mut kept = index.iter();
+            let mut inner = Vec::with_capacity(shape.len());
+            for axis in 0..shape.len() {
+                inner.push(match axes.iter().position(|reduced| *reduced == axis) {
+                    Some(n) => places.get(n).unwrap_or(&place).clone(),
+                    None => kept.next().cloned().unwrap_or(Dim::ZERO),
+                });
+            }
+            inner
+        };
+        let mut totals = nest.params.clone();
+        for (n, total) in totals.iter_mut().enumerate() {
+            let element = self.scope(|e| e.value(b, operand, &at(&nest.index + n as i64)))?;
+            *total = math::binary(b, combiner(combine), dtype, *total, element);
         }
-        let total = carried(&loops, &[start])[0];
-        let element = self.scope(|e| e.value(b, operand, &inner))?;
-        let next = math::binary(b, combiner(combine), dtype, total, element);
-        Ok(close_loops(b, loops, vec![next])[0])
+        totals = b.close_loop(nest, totals);
+        for (n, total) in totals.iter_mut().enumerate().take((last - &whole).as_const().unwrap_or(0) as usize)
+        {
+            let element = self.scope(|e| e.value(b, operand, &at(&whole + n as i64)))?;
+            *total = math::binary(b, combiner(combine), dtype, *total, element);
+        }
+        let totals = close_loops(b, loops, totals);
+        Ok(totals.into_iter().reduce(|x, y| math::binary(b, combiner(combine), dtype, x, y)).unwrap_or(start))
+    }
+
+    /// Partial results that a reduction along a dimension keeps apart, to hide the latency of the combining operation.
+    fn chains(&self, extent: &Dim) -> i64 {
+        const CHAINS: i64 = 4;
+        const SMALL_GROUP: usize = 32;
+        let long = extent.as_const().is_some_and(|extent| extent >= CHAINS);
+        if long && self.graph.order().len() <= SMALL_GROUP { CHAINS } else { 1 }
     }
 
     /// Whether the windowed dimensions depend on the lane, so that lanes have windows of different extents.

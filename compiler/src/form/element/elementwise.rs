@@ -46,11 +46,19 @@ impl Evaluator<'_> {
             }
             Op::Unary(op) => {
                 let x = self.value(b, node.operands[0], index)?;
+                if *op == UnaryOp::Exp && self.nonpositive.contains(node.operands[0]) {
+                    return Ok(math::exp_nonpositive(b, x));
+                }
                 Ok(math::unary(b, *op, self.dtype(node.operands[0]), x))
             }
             Op::Binary(op) => {
                 let x = self.value(b, node.operands[0], index)?;
                 let y = self.value(b, node.operands[1], index)?;
+                if *op == BinaryOp::Div && self.repeats_at_least_one(node.operands[1]) {
+                    // Computed where y is, once for all x.
+                    let inverse = math::unary(b, UnaryOp::Reciprocal, dtype, y);
+                    return Ok(b.mul(x, inverse));
+                }
                 Ok(math::binary(b, *op, dtype, x, y))
             }
             Op::Compare(op) => {
@@ -118,25 +126,23 @@ impl Evaluator<'_> {
     }
 }
 
-/// Half-precision operands are held in f32, so the constants are f32 there.
+/// Half-precision operands are held in f32, so the constants are f32 there. With the hyperbolic tangent it is x·sigmoid(2u), since (1 + tanh u) ÷ 2 is
+/// the logistic function of 2u.
 fn gelu(b: &mut KernelBuilder, x: Val, dtype: DType, tanh: bool) -> Val {
     let ty = b.ty(x);
-    let half = b.float(0.5, ty);
-    let one = b.float(1.0, ty);
-    let inner = if tanh {
-        let cubic = b.float(0.044715, ty);
+    if tanh {
+        let scale = (8.0 / std::f64::consts::PI).sqrt();
+        let (linear, cubic) = (b.float(scale, ty), b.float(0.044715 * scale, ty));
         let square = b.mul(x, x);
-        let cube = b.mul(square, x);
-        let cube = b.mul(cube, cubic);
-        let sum = b.add(x, cube);
-        let scale = b.float((2.0 / std::f64::consts::PI).sqrt(), ty);
-        let argument = b.mul(sum, scale);
-        math::unary(b, UnaryOp::Tanh, dtype, argument)
-    } else {
-        let scale = b.float(std::f64::consts::FRAC_1_SQRT_2, ty);
-        let argument = b.mul(x, scale);
-        math::unary(b, UnaryOp::Erf, dtype, argument)
-    };
+        let factor = b.mul_add(square, cubic, linear);
+        let argument = b.mul(x, factor);
+        let gate = math::unary(b, UnaryOp::Sigmoid, dtype, argument);
+        return b.mul(x, gate);
+    }
+    let (half, one) = (b.float(0.5, ty), b.float(1.0, ty));
+    let scale = b.float(std::f64::consts::FRAC_1_SQRT_2, ty);
+    let argument = b.mul(x, scale);
+    let inner = math::unary(b, UnaryOp::Erf, dtype, argument);
     let shifted = b.add(inner, one);
     let halved = b.mul(x, half);
     b.mul(halved, shifted)

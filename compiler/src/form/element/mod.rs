@@ -21,7 +21,7 @@ use super::FormError;
 use super::schedule::reduction::RowView;
 use super::view::{Lane, View, load_lanes};
 use crate::kernel::{BufferId, KernelBuilder, Spread, Type, Val, math};
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{EntitySet, SecondaryMap};
 use graven_ir::{Constants, DType, Dim, Graph, Op, ValueId};
 use rustc_hash::FxHashMap;
 
@@ -57,6 +57,10 @@ pub struct Evaluator<'a> {
     /// The vector that is being computed.
     pub lane: Option<Lane>,
     sources: SecondaryMap<ValueId, Source>,
+    /// Values that are known to be 0 at most.
+    nonpositive: EntitySet<ValueId>,
+    /// Values that are known to be 1 at least, or NaN.
+    at_least_one: EntitySet<ValueId>,
     /// What was loaded from where, while that is recorded.
     loads: Option<Vec<(BufferId, Dim)>>,
     /// Values computed in the open blocks, innermost last.
@@ -71,9 +75,34 @@ impl<'a> Evaluator<'a> {
             constants,
             lane: None,
             sources: SecondaryMap::new(),
+            nonpositive: EntitySet::new(),
+            at_least_one: EntitySet::new(),
             loads: None,
             known: vec![FxHashMap::default()],
         }
+    }
+
+    /// Says that a value is never above 0.
+    pub fn set_nonpositive(&mut self, value: ValueId) {
+        self.nonpositive.insert(value);
+    }
+
+    /// Says that a value is never below 1.
+    pub fn set_at_least_one(&mut self, value: ValueId) {
+        self.at_least_one.insert(value);
+    }
+
+    /// Whether a value repeats one that is never below 1.
+    fn repeats_at_least_one(&self, value: ValueId) -> bool {
+        let mut value = value;
+        while !self.at_least_one.contains(value) {
+            let Some(id) = self.graph.defining_node(value) else { return false };
+            match &self.graph.node(id).op {
+                Op::Broadcast { .. } | Op::Reshape { .. } => value = self.graph.node(id).operands[0],
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Begins to record the addresses of loads.

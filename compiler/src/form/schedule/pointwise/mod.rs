@@ -14,7 +14,7 @@ mod nest;
 mod tile;
 
 pub use describe::{cost, group_lanes, name, unflatten};
-pub use tile::transpose;
+pub use nest::previous_power_of_two;
 
 use super::{Context, Draft, Scheduled};
 use crate::form::FormError;
