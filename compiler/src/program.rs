@@ -217,12 +217,14 @@ pub enum WeightsSource {
 
 /// A rearrangement of a constant with zero padding.
 ///
-/// The packed tensor is row-major over `extents`. Its coordinate c maps to the source element Σ c\[d\]·`strides`\[d\], and is zero where, for any of
+/// The packed tensor is row-major over `extents`. Its coordinate c maps to the source element `offset` + Σ c\[d\]·`strides`\[d\], and is zero where, for any of
 /// `limits`, Σ c\[d\]·`weights`\[d\] ≥ `end`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// Extents of the packed tensor, outermost first.
     pub extents: Vec<usize>,
+    /// The source element of the first one.
+    pub offset: isize,
     /// Source elements per step of each packed dimension.
     pub strides: Vec<isize>,
     /// Padding conditions.

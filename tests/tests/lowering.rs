@@ -118,6 +118,44 @@ fn matrix_products() {
 }
 
 #[test]
+fn narrow_products() {
+    for (m, k, n) in [(40, 300, 1), (1, 301, 3), (9, 130, 2), (1, 64, 40), (3, 9, 1)] {
+        check(&format!("narrow_{m}_{k}_{n}"), &[noise(&[m, k], 1)], |b, p| {
+            let (w, bias) = (constant(b, &[k, n], 3), constant(b, &[n], 4));
+            let y = matmul(b, p[0], w, 0, false);
+            vec![b.binary(Add, y, bias).expect("bias")]
+        });
+        check(&format!("rows_{m}_{k}_{n}"), &[noise(&[2, m, k], 1), noise(&[2, n, k], 2)], |b, p| {
+            vec![matmul(b, p[0], p[1], 1, true)]
+        });
+    }
+}
+
+#[test]
+fn rearranged_constants() {
+    check("transposed_constant", &[noise(&[5, 17], 1)], |b, p| {
+        let w = constant(b, &[33, 17], 3);
+        let w = b.transpose(w, &[1, 0]).expect("transpose");
+        vec![matmul(b, p[0], w, 0, false)]
+    });
+    check("batched_constant", &[noise(&[3, 5, 8], 1)], |b, p| {
+        let w = constant(b, &[12, 3, 8], 3);
+        let w = b.transpose(w, &[1, 2, 0]).expect("transpose");
+        vec![matmul(b, p[0], w, 1, false)]
+    });
+    // Too large to be folded.
+    check("large_constant", &[noise(&[300, 260], 1)], |b, p| {
+        let w = constant(b, &[260, 300], 3);
+        let w = b.transpose(w, &[1, 0]).expect("transpose");
+        let w = b.op(Op::Reverse { axes: vec![1] }, &[w]).expect("reverse");
+        vec![
+            b.binary(Add, p[0], w).expect("sum"),
+            b.op(Op::Reverse { axes: vec![0] }, &[w]).expect("reverse"),
+        ]
+    });
+}
+
+#[test]
 fn transformer_block() {
     check("attention", &[noise(&[1, 9, 24], 1)], |b, p| {
         let mut heads = Vec::new();
@@ -184,6 +222,10 @@ fn convolutions() {
         (16, 32, 3, 1, 1, 2, 1, 8),
         (1, 6, 5, 1, 2, 1, 1, 28),
         (10, 10, 3, 2, 1, 10, 1, 9),
+        (16, 16, 7, 1, 3, 16, 1, 9),
+        // Copied pixels, with rows taken together and with a step.
+        (80, 56, 1, 1, 0, 1, 1, 9),
+        (160, 64, 1, 2, 0, 1, 1, 9),
     ];
     for (inputs, features, window, stride, pad, groups, dilation, extent) in cases {
         let name = format!("conv_{inputs}_{features}_{window}_{stride}_{pad}_{groups}_{dilation}");
@@ -203,6 +245,47 @@ fn convolutions() {
         let w = constant(b, &[24, 8, 5], 3);
         vec![conv(b, p[0], w, (2, 1, 1, 1))]
     });
+}
+
+#[test]
+fn transposed_convolutions() {
+    // Input and output channels, window, spread, padding before and after, window dilation, groups, extent.
+    let cases = [
+        (16, 24, 4, 2, 2, 2, 1, 1, 7),
+        (8, 8, 3, 2, 1, 2, 1, 1, 9),
+        (8, 8, 2, 3, 1, 1, 1, 1, 5),
+        (3, 1, 5, 2, 2, 3, 1, 1, 6),
+        (8, 16, 3, 4, 2, 0, 2, 1, 6),
+        (16, 16, 3, 2, 2, 2, 1, 16, 6),
+        (16, 32, 3, 2, -1, 1, 1, 2, 6),
+    ];
+    for (inputs, features, window, spread, low, high, dilation, groups, extent) in cases {
+        let name =
+            format!("transposed_{inputs}_{features}_{window}_{spread}_{low}_{high}_{dilation}_{groups}");
+        check(&name, &[noise(&[2, inputs, extent, extent], 1)], |b, p| {
+            let mut dimensions = ConvDimensions::standard(2);
+            let mut shape = [features, inputs / groups, window, window];
+            if groups == 1 {
+                dimensions.kernel.swap(0, 1);
+                shape.swap(0, 1);
+            }
+            let w = constant(b, &shape, 3);
+            let w = b.op(Op::Reverse { axes: vec![2, 3] }, &[w]).expect("a flipped kernel");
+            let op = Op::Conv {
+                dimensions,
+                stride: vec![1; 2],
+                padding_low: vec![Dim::from(low); 2],
+                padding_high: vec![Dim::from(high); 2],
+                base_dilation: vec![spread; 2],
+                kernel_dilation: vec![dilation; 2],
+                feature_groups: groups as i64,
+                batch_groups: 1,
+            };
+            let y = b.op(op, &[p[0], w]).expect("a convolution");
+            let bias = constant(b, &[features, 1, 1], 4);
+            vec![b.binary(Add, y, bias).expect("bias")]
+        });
+    }
 }
 
 #[test]

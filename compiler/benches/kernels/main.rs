@@ -1,6 +1,6 @@
 //! Speed of contractions and convolutions: `cargo bench --bench kernels -- [FILTER…] [--backend NAME] [--seconds S]`.
 //!
-//! Each case is a model around one operation. Printed are the time of its kernel on one thread, GFLOP/s, and the fraction of the multiply-add peak
+//! Each case is a model around one operation. Printed are the time of its kernel on one thread (the fastest run), GFLOP/s, and the fraction of the multiply-add peak
 //! at the backend's vector width, which is measured just before; then the time of what runs around the kernel, such as changes of layout.
 //! The code is compiled at run time, so the profile of the benchmark itself hardly matters.
 
@@ -68,7 +68,7 @@ fn vector_bytes(_backend: Backend) -> Result<u16, Box<dyn Error>> {
     Ok(graven::target::Target::host()?.vector_bytes)
 }
 
-/// Medians over the runs.
+/// The fastest of the runs.
 struct Times {
     kernel: Duration,
     around: Duration,
@@ -102,13 +102,9 @@ fn measure(name: &str, case: &Case, arguments: &Arguments) -> Result<Times, Box<
     while runs.len() < 3 || start.elapsed() < limit {
         runs.push(run(&mut session, &inputs, &mut outputs)?);
     }
-    let median = |of: &dyn Fn(&Times) -> Duration| {
-        let mut times: Vec<Duration> = runs.iter().map(of).collect();
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
+    let fastest = |of: &dyn Fn(&Times) -> Duration| runs.iter().map(of).min().unwrap_or_default();
     let flops = runs[0].flops;
-    Ok(Times { kernel: median(&|times| times.kernel), around: median(&|times| times.around), flops })
+    Ok(Times { kernel: fastest(&|times| times.kernel), around: fastest(&|times| times.around), flops })
 }
 
 /// One run: the launches that compute, and the others.

@@ -66,7 +66,7 @@ pub(super) fn pack<const N: usize>(
     }
     let limits = packing.limits.iter().map(|limit| limit.end).collect();
     let sums = SmallVec::from_elem(0, packing.limits.len());
-    Packer { source, place, limits }.pack(axes, Position { source: 0, place: 0, sums })
+    Packer { source, place, limits }.pack(axes, Position { source: packing.offset, place: 0, sums })
 }
 
 /// The dimensions, outermost first; neighbours that are one dimension to source, limits and packed tensor alike are merged.

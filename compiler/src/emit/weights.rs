@@ -185,15 +185,27 @@ mod tests {
     #[test]
     fn panels_of_a_matrix() {
         // A 5 × 7 matrix in panels of 4 columns: [panel][row][column], with zeros beyond column 7.
-        let packing =
-            Packing { extents: vec![2, 5, 4], strides: vec![4, 7, 1], limits: vec![limit(&[4, 0, 1], 7)] };
+        let packing = Packing {
+            offset: 0,
+            extents: vec![2, 5, 4],
+            strides: vec![4, 7, 1],
+            limits: vec![limit(&[4, 0, 1], 7)],
+        };
         check(numbers(vec![5, 7]), packing);
         // Its transpose in panels of 4 rows of the transpose.
-        let packing =
-            Packing { extents: vec![2, 5, 4], strides: vec![4, 7, 1], limits: vec![limit(&[4, 0, 1], 6)] };
+        let packing = Packing {
+            offset: 0,
+            extents: vec![2, 5, 4],
+            strides: vec![4, 7, 1],
+            limits: vec![limit(&[4, 0, 1], 6)],
+        };
         check(numbers(vec![5, 7]), packing);
-        let packing =
-            Packing { extents: vec![2, 7, 4], strides: vec![28, 1, 7], limits: vec![limit(&[4, 0, 1], 5)] };
+        let packing = Packing {
+            offset: 0,
+            extents: vec![2, 7, 4],
+            strides: vec![28, 1, 7],
+            limits: vec![limit(&[4, 0, 1], 5)],
+        };
         check(numbers(vec![5, 7]), packing);
     }
 
@@ -201,6 +213,7 @@ mod tests {
     fn blocked_filters() {
         // [6 outputs][5 inputs][3][3] as [output block][input block][3][3][input lane][output lane] with lanes of 4.
         let packing = Packing {
+            offset: 0,
             extents: vec![2, 2, 3, 3, 4, 4],
             strides: vec![180, 36, 3, 1, 9, 45],
             limits: vec![limit(&[4, 0, 0, 0, 0, 1], 6), limit(&[0, 4, 0, 0, 1, 0], 5)],
@@ -215,33 +228,53 @@ mod tests {
         let columns = vec![limit(&[16, 0, 1], 37)];
         check(
             matrix.clone(),
-            Packing { extents: vec![3, 700, 16], strides: vec![16, 37, 1], limits: columns },
+            Packing { offset: 0, extents: vec![3, 700, 16], strides: vec![16, 37, 1], limits: columns },
         );
         let rows = vec![limit(&[16, 0, 1], 700)];
-        check(matrix.clone(), Packing { extents: vec![44, 37, 16], strides: vec![592, 1, 37], limits: rows });
-        check(matrix.clone(), Packing { extents: vec![37, 700], strides: vec![1, 37], limits: Vec::new() });
-        check(matrix.clone(), Packing { extents: vec![700, 37], strides: vec![37, 1], limits: Vec::new() });
+        check(
+            matrix.clone(),
+            Packing { offset: 0, extents: vec![44, 37, 16], strides: vec![592, 1, 37], limits: rows },
+        );
+        check(
+            matrix.clone(),
+            Packing { offset: 0, extents: vec![37, 700], strides: vec![1, 37], limits: Vec::new() },
+        );
+        check(
+            matrix.clone(),
+            Packing { offset: 0, extents: vec![700, 37], strides: vec![37, 1], limits: Vec::new() },
+        );
         let padded = vec![limit(&[1, 0], 699), limit(&[0, 1], 36)];
-        check(matrix, Packing { extents: vec![701, 40], strides: vec![37, 1], limits: padded });
-        check(numbers(vec![3]), Packing { extents: vec![5000, 3], strides: vec![0, 1], limits: Vec::new() });
+        check(matrix, Packing { offset: 0, extents: vec![701, 40], strides: vec![37, 1], limits: padded });
+        check(
+            numbers(vec![3]),
+            Packing { offset: 0, extents: vec![5000, 3], strides: vec![0, 1], limits: Vec::new() },
+        );
     }
 
     #[test]
     fn other_strides_and_sizes() {
         let bytes = Tensor::new(DType::U8, vec![10], (0..10).collect::<Vec<u8>>()).unwrap();
-        check(bytes.clone(), Packing { extents: vec![3, 2], strides: vec![2, 0], limits: Vec::new() });
         check(
             bytes.clone(),
-            Packing { extents: vec![5, 2], strides: vec![2, 1], limits: vec![limit(&[2, 3], 9)] },
+            Packing { offset: 0, extents: vec![3, 2], strides: vec![2, 0], limits: Vec::new() },
+        );
+        check(
+            bytes.clone(),
+            Packing { offset: 0, extents: vec![5, 2], strides: vec![2, 1], limits: vec![limit(&[2, 3], 9)] },
         );
         let words = Tensor::new(DType::I16, vec![5], (0..10).collect::<Vec<u8>>()).unwrap();
-        check(words, Packing { extents: vec![3], strides: vec![2], limits: Vec::new() });
+        check(words, Packing { offset: 0, extents: vec![3], strides: vec![2], limits: Vec::new() });
         let doubles = Tensor::new(DType::F64, vec![2], (0..16).collect::<Vec<u8>>()).unwrap();
         check(
             doubles,
-            Packing { extents: vec![2, 1, 2], strides: vec![0, 5, 1], limits: vec![limit(&[0, 0, 1], 1)] },
+            Packing {
+                offset: 0,
+                extents: vec![2, 1, 2],
+                strides: vec![0, 5, 1],
+                limits: vec![limit(&[0, 0, 1], 1)],
+            },
         );
-        check(numbers(vec![]), Packing { extents: vec![], strides: vec![], limits: Vec::new() });
+        check(numbers(vec![]), Packing { offset: 0, extents: vec![], strides: vec![], limits: Vec::new() });
     }
 
     #[test]
@@ -252,11 +285,11 @@ mod tests {
             let program = Program { weights: parts, weights_bytes: 64, ..Program::default() };
             fill(&program, &mut [0; 64], Endianness::Little).is_err()
         };
-        assert!(refused(Packing { extents: vec![5], strides: vec![1], limits: Vec::new() }));
-        assert!(refused(Packing { extents: vec![2], strides: vec![-1], limits: Vec::new() }));
-        assert!(refused(Packing { extents: vec![64], strides: vec![0], limits: Vec::new() }));
-        assert!(refused(Packing { extents: vec![2], strides: vec![], limits: Vec::new() }));
-        assert!(!refused(Packing { extents: vec![4], strides: vec![1], limits: Vec::new() }));
+        assert!(refused(Packing { offset: 0, extents: vec![5], strides: vec![1], limits: Vec::new() }));
+        assert!(refused(Packing { offset: 0, extents: vec![2], strides: vec![-1], limits: Vec::new() }));
+        assert!(refused(Packing { offset: 0, extents: vec![64], strides: vec![0], limits: Vec::new() }));
+        assert!(refused(Packing { offset: 0, extents: vec![2], strides: vec![], limits: Vec::new() }));
+        assert!(!refused(Packing { offset: 0, extents: vec![4], strides: vec![1], limits: Vec::new() }));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Forms kernels: fused graph IR → [`Program`](crate::program::Program).
 //!
 //! * [`layout`], [`view`], [`domain`]: where tensors lie, tensors in buffers, loops over them
+//! * [`constant`]: constants seen through movement ops
 //! * [`group`]: what becomes one kernel
 //! * [`element`]: evaluates graph values element by element into kernel code
 //! * [`schedule`]: the loop nests of each kind of group
 //! * [`mod@lower`]: walks the graph, places values, launches kernels
 //! * [`plan`]: the memory plan
 
+pub mod constant;
 pub mod domain;
 pub mod element;
 pub mod group;
@@ -18,7 +20,7 @@ pub mod schedule;
 pub mod view;
 
 pub use lower::lower;
-pub use schedule::conv::halo_of as conv_halo;
+pub use schedule::conv::{halo_of as conv_halo, is_direct as conv_is_direct};
 
 use graven_ir::infer::InferError;
 

@@ -4,9 +4,10 @@
 //! Layouts go through groups that evaluate element by element: their results take the layout of a blocked operand of the same shape. Where
 //! an operand's layout does not fit, and at the outputs, a `relayout` copies the value; each value is copied at most once per layout.
 
-use crate::form::conv_halo;
+use crate::form::constant::ConstantView;
 use crate::form::layout::Layout;
 use crate::form::lower::Layouts;
+use crate::form::{conv_halo, conv_is_direct};
 use crate::target::Target;
 use cranelift_entity::SecondaryMap;
 use graven_ir::infer::InferError;
@@ -77,20 +78,13 @@ impl Pass<'_> {
 
     /// Whether the direct schedules take the convolution, the operands' layouts aside.
     fn is_direct(&self, node: &Node, op: &Op, input: usize) -> bool {
-        let Op::Conv { dimensions, base_dilation, batch_groups, .. } = op else { return false };
-        let plain = dimensions.is_standard() && *batch_groups == 1 && base_dilation.iter().all(|d| *d == 1);
-        plain
+        conv_is_direct(op)
             && self.graph.ty(node.operands[input]).dtype == DType::F32
-            && conv_halo(op).is_some()
             && self.kernel_is_constant(node)
     }
 
     fn kernel_is_constant(&self, node: &Node) -> bool {
-        let is_constant = |value: ValueId| {
-            self.graph
-                .defining_node(value)
-                .is_some_and(|id| matches!(self.graph.node(id).op, Op::Constant { .. }))
-        };
+        let is_constant = |value| ConstantView::of(self.constants, self.graph, value).is_some();
         match node.regions.first() {
             None => is_constant(node.operands[1]),
             Some(region) => {

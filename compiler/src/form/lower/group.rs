@@ -7,20 +7,18 @@ use crate::form::group::Group;
 use crate::form::layout::Layout;
 use crate::form::schedule::{Argument, Context, fill, schedule};
 use crate::kernel::Kernel;
-use crate::program::{KernelId, Launch, SlotId, Step, WeightsSource};
+use crate::program::{KernelId, Launch, SlotId, Step};
 use graven_ir::{Dim, Node, TensorType};
 
 impl Lowering<'_> {
     pub(super) fn group(&mut self, scope: &mut Scope<'_>, node: &Node) -> Result<(), FormError> {
         let group = Group::of(&self.module.constants, scope.graph, node)?;
-        let tensors =
-            group.operands.iter().map(|value| self.tensor(scope, *value).map(|(_, tensor)| tensor)).collect();
         let context = Context {
             target: self.target,
             constants: &self.module.constants,
             operands: group.operands.iter().map(|value| scope.layout(*value)).collect(),
             results: group.results.iter().map(|value| scope.layout(*value)).collect(),
-            tensors,
+            views: group.operands.iter().map(|value| self.constant(scope, *value)).collect(),
         };
         let scheduled = schedule(&group, &context)?;
         for result in &group.results {
@@ -63,19 +61,10 @@ impl Lowering<'_> {
             Argument::Operand(n) => self.slot(scope, group.operands[*n]),
             Argument::Result(n) => self.slot(scope, group.results[*n]),
             Argument::Packed { operand, packing } => {
-                let Some((id, tensor)) = self.tensor(scope, group.operands[*operand]) else {
+                let Some(view) = self.constant(scope, group.operands[*operand]) else {
                     return Err(FormError::internal("a packed operand is no constant"));
                 };
-                let key = (id, packing.clone());
-                if let Some(slot) = self.packed.get(&key) {
-                    return Ok(*slot);
-                }
-                let elements = packing.extents.iter().product::<usize>();
-                let dtype = tensor.dtype();
-                let source = WeightsSource::Packed { tensor, packing: packing.clone() };
-                let slot = self.weights(source, dtype, elements);
-                self.packed.insert(key, slot);
-                Ok(slot)
+                Ok(self.packed(view.id, packing))
             }
         }
     }

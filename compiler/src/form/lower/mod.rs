@@ -20,7 +20,7 @@ use super::plan;
 use crate::kernel::Kernel;
 use crate::program::{KernelId, Packing, Place, Port, Program, SlotId, Step};
 use crate::target::Target;
-use graven_ir::{ConstantId, Function, Module, NodeId, Op, ValueId};
+use graven_ir::{ConstantId, Function, Module, Node, NodeId, Op, ValueId};
 use rustc_hash::FxHashMap;
 use scope::Scope;
 
@@ -107,9 +107,14 @@ impl Lowering<'_> {
 
     fn node(&mut self, scope: &mut Scope<'_>, id: NodeId) -> Result<(), FormError> {
         let node = scope.graph.node(id);
+        let is_constant = |node: &Node| {
+            let constant = |result: &ValueId| self.constant(scope, *result).is_some();
+            !node.results.is_empty() && node.results.iter().all(constant)
+        };
         match &node.op {
-            // Constants get a place when a kernel reads them.
+            // Constants get a place when a kernel reads them, and so does what only rearranges one.
             Op::Constant { .. } => Ok(()),
+            _ if is_constant(node) => Ok(()),
             Op::Reshape { .. } if scope.is_view(node) => {
                 let slot = self.slot(scope, node.operands[0])?;
                 scope.stored[node.results[0]] = Some(slot);

@@ -2,9 +2,10 @@
 
 use super::Lowering;
 use super::scope::Scope;
+use crate::form::constant::ConstantView;
 use crate::form::{FormError, plan};
-use crate::program::{Place, Slot, SlotId, WeightsPart, WeightsSource};
-use graven_ir::{ConstantId, DType, Dim, Op, Tensor, TensorType, ValueId};
+use crate::program::{Packing, Place, Slot, SlotId, WeightsPart, WeightsSource};
+use graven_ir::{ConstantId, DType, Dim, TensorType, ValueId};
 
 impl Lowering<'_> {
     /// A slot for a row-major tensor.
@@ -19,12 +20,26 @@ impl Lowering<'_> {
         self.place(place, ty)
     }
 
-    /// The constant that a value is.
-    pub fn tensor(&self, scope: &Scope<'_>, value: ValueId) -> Option<(ConstantId, Tensor)> {
-        match scope.graph.node(scope.graph.defining_node(value)?).op {
-            Op::Constant { id } => Some((id, self.module.constants[id].tensor.clone())),
-            _ => None,
+    /// The constant that a value is, maybe rearranged. Layouts other than row-major are made at run time.
+    pub fn constant(&self, scope: &Scope<'_>, value: ValueId) -> Option<ConstantView> {
+        let view = ConstantView::of(&self.module.constants, scope.graph, value)?;
+        let whole_bytes = scope.graph.ty(value).dtype.bits() >= 8 || view.is_whole();
+        (whole_bytes && scope.layout(value).is_row_major()).then_some(view)
+    }
+
+    /// A slot for a constant that is rearranged when compiling.
+    pub fn packed(&mut self, id: ConstantId, packing: &Packing) -> SlotId {
+        let key = (id, packing.clone());
+        if let Some(slot) = self.packed.get(&key) {
+            return *slot;
         }
+        let tensor = self.module.constants[id].tensor.clone();
+        let elements = packing.extents.iter().product::<usize>();
+        let dtype = tensor.dtype();
+        let source = WeightsSource::Packed { tensor, packing: packing.clone() };
+        let slot = self.weights(source, dtype, elements);
+        self.packed.insert(key, slot);
+        slot
     }
 
     /// Where a value is.
@@ -32,13 +47,19 @@ impl Lowering<'_> {
         if let Some(slot) = scope.stored[value] {
             return Ok(slot);
         }
-        let Some((id, tensor)) = self.tensor(scope, value) else {
+        let Some(view) = self.constant(scope, value) else {
             return Err(FormError::internal(format!("{value} is used before it is computed")));
         };
+        let (id, elements) = (view.id, view.shape.iter().product::<usize>());
+        let tensor = self.module.constants[id].tensor.clone();
+        if !view.is_whole() || elements != tensor.len() {
+            let ConstantView { shape: extents, offset, strides, .. } = view;
+            return Ok(self.packed(id, &Packing { offset, extents, strides, limits: Vec::new() }));
+        }
         if let Some(slot) = self.plain.get(&id) {
             return Ok(*slot);
         }
-        let (dtype, elements) = (tensor.dtype(), tensor.len());
+        let dtype = tensor.dtype();
         let slot = self.weights(WeightsSource::Plain(tensor), dtype, elements);
         self.plain.insert(id, slot);
         Ok(slot)

@@ -19,6 +19,7 @@ mod sequential;
 mod sort;
 
 use super::FormError;
+use super::constant::ConstantView;
 use super::element::{Evaluator, Source};
 use super::group::Group;
 use super::layout::Layout;
@@ -26,7 +27,7 @@ use super::view::View;
 use crate::kernel::{Access, BufferId, Features, Kernel, KernelBuilder};
 use crate::program::{Cost, Packing};
 use crate::target::Target;
-use graven_ir::{Constants, DType, Dim, Tensor};
+use graven_ir::{Constants, DType, Dim};
 
 /// What a kernel's argument is.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,9 +38,9 @@ pub enum Argument {
     Result(usize),
     /// A constant rearranged when compiling.
     Packed {
-        /// Which operand of the group.
+        /// Which operand of the group is it, or a view of it.
         operand: usize,
-        /// How.
+        /// How the constant itself is rearranged.
         packing: Packing,
     },
 }
@@ -64,8 +65,8 @@ pub struct Context<'a> {
     pub operands: Vec<Layout>,
     /// Layouts of the group's results.
     pub results: Vec<Layout>,
-    /// The operands that are constants.
-    pub tensors: Vec<Option<Tensor>>,
+    /// The operands that are constants, maybe rearranged.
+    pub views: Vec<Option<ConstantView>>,
 }
 
 type Schedule = fn(&Group, &Context) -> Result<Option<Vec<Scheduled>>, FormError>;

@@ -1,46 +1,18 @@
 //! Convolutions whose output channels see all input channels of their group.
 
-use super::problem::Problem;
+use super::problem::{Problem, Weights};
+use super::rows::{Pixel, Rows};
+use super::split::Split;
 use crate::form::FormError;
-use crate::form::element::{Source, multiply_add};
+use crate::form::element::multiply_add;
 use crate::form::group::Group;
+use crate::form::schedule::contraction::tile::{BODY, Extents, MOST_BODY, Tile};
 use crate::form::schedule::pointwise::{self, unflatten};
 use crate::form::schedule::{Argument, Context, Draft, Scheduled, contraction};
 use crate::form::view::View;
 use crate::kernel::{BufferId, OpenLoop, Spread, Type, Val};
 use crate::program::{Packing, PackingLimit};
-use crate::target::Target;
 use graven_ir::Dim;
-
-/// Multiply-adds that the innermost loop body has at least, if the window allows.
-const BODY: i64 = 32;
-
-/// Output pixels × vectors of output channels held in registers.
-struct Tile {
-    pixels: i64,
-    vectors: i64,
-    lanes: u16,
-}
-
-impl Tile {
-    fn choose(problem: &Problem, target: &Target) -> Tile {
-        let lanes = target.lanes(4);
-        let accumulators = i64::from(target.accumulators);
-        let group_features = problem.features / problem.groups;
-        let needed = group_features.max(1).div_euclid(i64::from(lanes)).max(1);
-        let row = problem.output.last().map_or(1, |extent| extent.upper().max(1));
-        let vectors = if row * 2 >= accumulators { 2 } else { accumulators / row };
-        let vectors = vectors.min(needed);
-        let most = (accumulators / vectors).min(row);
-        // Rows that split evenly leave no slow rest: 7 pixels are better taken as 4 + 3 than as 6 + 1.
-        let tiles = (row + most - 1) / most;
-        Tile { pixels: (row + tiles - 1) / tiles, vectors, lanes }
-    }
-
-    fn columns(&self) -> i64 {
-        self.vectors * i64::from(self.lanes)
-    }
-}
 
 /// The kernel, or `None` if channels of a group don't fill vectors.
 pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Option<Scheduled>, FormError> {
@@ -50,53 +22,31 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
         None => problem,
         Some(extents) => {
             let total = extents.iter().fold(Dim::ONE, |product, extent| product * extent);
-            flattened = Problem { output: vec![total], ..problem.clone() };
+            flattened = Problem { output: vec![total], phase: vec![(0, 1)], ..problem.clone() };
             &flattened
         }
     };
-    let tile = Tile::choose(problem, context.target);
+    let lanes = context.target.lanes(4);
     let group_features = problem.features / problem.groups;
-    if problem.groups > 1 && group_features % i64::from(tile.lanes) != 0 {
+    if problem.groups > 1 && group_features % i64::from(lanes) != 0 {
         return Ok(None);
     }
+    let extents = Extents {
+        rows: problem.output.last().map_or(1, |extent| extent.upper().max(1)),
+        columns: group_features,
+        depth: problem.group_inputs * problem.taps(),
+    };
+    let tile = Tile::choose(extents, lanes, context.target);
     let mut draft = Draft::without(&pointwise::name(group), group, context, &[problem.kernel]);
     let packing = packing(problem, &tile);
     let elements = Dim::from(packing.extents.iter().product::<usize>());
     let weights =
         draft.packed(Argument::Packed { operand: problem.kernel, packing }, problem.dtype, elements);
     let views = (0..group.results.len()).map(|n| draft.result(group, context, n)).collect();
-
-    let channel_tiles = (group_features + tile.columns() - 1) / tile.columns();
-    let rank = problem.output.len();
-    let rows = problem.output[..rank - 1].iter().fold(Dim::ONE, |product, extent| product * extent);
-    let extents = [problem.batch.clone(), Dim::from(problem.groups), Dim::from(channel_tiles), rows];
-    let tasks = extents.iter().fold(Dim::ONE, |product, extent| product * extent);
-    let parallel = draft.builder.open_parallel(&tasks);
-    let places = unflatten(&parallel.index, &extents);
-    let row = unflatten(&places[3], &problem.output[..rank - 1]);
-    let mut kernel = Emission { draft: &mut draft, problem, tile: &tile, weights, views, merged };
-    let whole = group_features / tile.columns();
-    let rest = group_features % tile.columns();
-    let columns = |channel_tile: &Dim, valid: i64| Columns {
-        batch: places[0].clone(),
-        group: places[1].clone(),
-        channel_tile: channel_tile.clone(),
-        channel_tiles,
-        valid,
-    };
-    let end = Dim::from(whole);
-    if rest == 0 {
-        kernel.row(&columns(&places[2], tile.columns()), &row)?;
-    } else {
-        // Zero or one trips of each: the tile is a whole one or the last.
-        let nest = kernel.draft.builder.open_loop((&places[2], &(&places[2] + 1).minimum(&end), 1), &[]);
-        kernel.row(&columns(&places[2], tile.columns()), &row)?;
-        kernel.draft.builder.close_loop(nest, Vec::new());
-        let nest = kernel.draft.builder.open_loop((&places[2].maximum(&end), &(&places[2] + 1), 1), &[]);
-        kernel.row(&columns(&end, rest), &row)?;
-        kernel.draft.builder.close_loop(nest, Vec::new());
-    }
-    draft.builder.close_loop(parallel, Vec::new());
+    let split = Split::choose(problem, &tile, context.target);
+    let rows = Rows::choose(&mut draft, problem, &tile, &split)?;
+    let kernel = Emission { draft: &mut draft, problem, tile: &tile, weights, views, merged, rows: &rows };
+    kernel.tasks(&split)?;
     Ok(Some(draft.finish(pointwise::cost(group))))
 }
 
@@ -106,24 +56,32 @@ fn merge_rows(problem: &Problem, context: &Context) -> Option<Vec<Dim>> {
     (problem.output.len() >= 2 && problem.is_pixelwise() && flat).then(|| problem.output.clone())
 }
 
+/// `[group][channel tile][input block][window…][input channel][output channel]`.
 fn packing(problem: &Problem, tile: &Tile) -> Packing {
     let block = problem.input_block.min(problem.group_inputs.max(1));
     let (features, inputs) = (problem.features / problem.groups, problem.group_inputs);
-    let taps: i64 = problem.window.iter().product();
     let width = tile.columns();
-    let channel_tiles = (features + width - 1) / width;
-    let blocks = (inputs + block - 1) / block;
     let size = |value: i64| usize::try_from(value).unwrap_or(0);
-    let step = |value: i64| value as isize;
-    // [group][channel tile][input block][window…][input channel][output channel]
+    let Weights { offset, outer, inner, window } = &problem.weights;
+    let step = |channels: i64, stride: &isize| channels as isize * stride;
+    let rank = window.len();
+    let around = |before: [i64; 3], after: [i64; 2]| {
+        [before.map(size).to_vec(), vec![0; rank], after.map(size).to_vec()].concat()
+    };
+    let mut extents = around(
+        [problem.groups, (features + width - 1) / width, (inputs + block - 1) / block],
+        [block, width],
+    );
+    // A window without places has no weights, but its buffer is not empty.
+    extents[3..3 + rank].iter_mut().zip(&problem.window).for_each(|(e, taps)| *e = size((*taps).max(1)));
+    let before = [step(features, outer), step(width, outer), step(block, inner)];
     Packing {
-        extents: [problem.groups, channel_tiles, blocks, taps, block, width].map(size).to_vec(),
-        strides: [features * inputs * taps, width * inputs * taps, block * taps, 1, taps, inputs * taps]
-            .map(step)
-            .to_vec(),
+        offset: *offset,
+        extents,
+        strides: [before.to_vec(), window.clone(), vec![*inner, *outer]].concat(),
         limits: vec![
-            PackingLimit { weights: [0, width, 0, 0, 0, 1].map(size).to_vec(), end: size(features) },
-            PackingLimit { weights: [0, 0, block, 0, 1, 0].map(size).to_vec(), end: size(inputs) },
+            PackingLimit { weights: around([0, width, 0], [0, 1]), end: size(features) },
+            PackingLimit { weights: around([0, 0, block], [1, 0]), end: size(inputs) },
         ],
     }
 }
@@ -137,6 +95,18 @@ struct Columns {
     valid: i64,
 }
 
+/// Places of a line of output pixels.
+struct Line<'r> {
+    /// The outer places.
+    row: &'r [Dim],
+    /// Pixels of the task before it.
+    before: Dim,
+    first: Dim,
+    end: Dim,
+    /// Pixels after the last whole tile of the line's end, if known.
+    rest: Option<i64>,
+}
+
 struct Emission<'k, 'a> {
     draft: &'k mut Draft<'a>,
     problem: &'k Problem,
@@ -145,96 +115,196 @@ struct Emission<'k, 'a> {
     views: Vec<View>,
     /// Extents that one step along the output's last dimension runs through, where rows are taken together.
     merged: Option<Vec<Dim>>,
+    rows: &'k Rows,
+}
+
+/// A tile of pixels.
+struct Pixels {
+    /// The first one's number within the task.
+    start: Dim,
+    /// Their output places.
+    places: Vec<Vec<Dim>>,
+}
+
+/// What is done with the tiles of a task.
+#[derive(Clone, Copy)]
+enum Work<'c> {
+    /// They are copied.
+    Copy(&'c Columns),
+    /// They are computed.
+    Compute(&'c Columns),
 }
 
 impl Emission<'_, '_> {
-    /// A row of the output, tile by tile.
-    fn row(&mut self, columns: &Columns, row: &[Dim]) -> Result<(), FormError> {
-        let Some(length) = self.problem.output.last().cloned() else { return Ok(()) };
-        let step = self.tile.pixels;
-        let whole = length.floor_div(&Dim::from(step)) * step;
-        if !whole.is(0) {
-            let nest = self.draft.builder.open_loop((&Dim::ZERO, &whole, step), &[]);
-            let first = nest.index.clone();
-            self.tile(columns, row, &first, step)?;
+    /// The loop over tasks: batch × group × channels × lines, in that order, so that neighbouring tasks share weights.
+    fn tasks(mut self, split: &Split) -> Result<(), FormError> {
+        let features = self.problem.features / self.problem.groups;
+        let (whole, rest) = (features / self.tile.columns(), features % self.tile.columns());
+        let channel_tiles = whole + i64::from(rest > 0);
+        let channel_groups = (channel_tiles + split.channel_tiles - 1) / split.channel_tiles;
+        let lines = split.lines(self.problem);
+        let blocks = lines.ceil_div(&Dim::from(split.lines_per_task));
+        let extents =
+            [self.problem.batch.clone(), Dim::from(self.problem.groups), Dim::from(channel_groups), blocks];
+        let tasks = extents.iter().fold(Dim::ONE, |product, extent| product * extent);
+        let parallel = self.draft.builder.open_parallel(&tasks);
+        let places = unflatten(&parallel.index, &extents);
+        let first_line = &places[3] * split.lines_per_task;
+        let last_line = (&first_line + split.lines_per_task).minimum(&lines);
+        let first_tile = &places[2] * split.channel_tiles;
+        let last_tile = (&first_tile + split.channel_tiles).minimum(&Dim::from(channel_tiles));
+        let columns = |channel_tile: &Dim, valid: i64| Columns {
+            batch: places[0].clone(),
+            group: places[1].clone(),
+            channel_tile: channel_tile.clone(),
+            channel_tiles,
+            valid,
+        };
+        let end = Dim::from(whole);
+        if self.rows.is_copied() {
+            self.lines(Work::Copy(&columns(&first_tile, 0)), (&first_line, &last_line))?;
+        }
+        if whole > 0 {
+            let last = if rest > 0 { last_tile.minimum(&end) } else { last_tile.clone() };
+            let nest = self.draft.builder.open_loop((&first_tile, &last, 1), &[]);
+            let channel_tile = nest.index.clone();
+            self.lines(
+                Work::Compute(&columns(&channel_tile, self.tile.columns())),
+                (&first_line, &last_line),
+            )?;
             self.draft.builder.close_loop(nest, Vec::new());
         }
-        match (&length - &whole).as_const() {
-            Some(0) => Ok(()),
-            Some(rest) => self.tile(columns, row, &whole, rest),
-            None => {
-                let nest = self.draft.builder.open_loop((&whole, &length, 1), &[]);
-                let first = nest.index.clone();
-                self.tile(columns, row, &first, 1)?;
-                self.draft.builder.close_loop(nest, Vec::new());
+        if rest > 0 {
+            // Taken by the task whose channels are the last: zero or one trips.
+            let nest = self.draft.builder.open_loop((&first_tile.maximum(&end), &last_tile, 1), &[]);
+            self.lines(Work::Compute(&columns(&end, rest)), (&first_line, &last_line))?;
+            self.draft.builder.close_loop(nest, Vec::new());
+        }
+        self.draft.builder.close_loop(parallel, Vec::new());
+        Ok(())
+    }
+
+    /// Output pixels `first..last` of an output with one dimension, else rows `first..last`.
+    fn lines(&mut self, work: Work, (first, last): (&Dim, &Dim)) -> Result<(), FormError> {
+        let Some((length, outer)) = self.problem.output.split_last() else { return Ok(()) };
+        let rest = length.modulo(&Dim::from(self.tile.rows)).as_const();
+        if outer.is_empty() {
+            let line =
+                Line { row: &[], before: Dim::ZERO - first, first: first.clone(), end: last.clone(), rest };
+            return self.line(work, &line);
+        }
+        let nest = self.draft.builder.open_loop((first, last, 1), &[]);
+        let row = unflatten(&nest.index, outer);
+        let before = (&nest.index - first) * length;
+        self.line(work, &Line { row: &row, before, first: Dim::ZERO, end: length.clone(), rest })?;
+        self.draft.builder.close_loop(nest, Vec::new());
+        Ok(())
+    }
+
+    /// The pixels of a line, tile by tile.
+    fn line(&mut self, work: Work, line: &Line) -> Result<(), FormError> {
+        let step = self.tile.rows;
+        let whole = &line.first + (&line.end - &line.first).floor_div(&Dim::from(step)) * step;
+        if !(&whole - &line.first).is(0) {
+            let nest = self.draft.builder.open_loop((&line.first, &whole, step), &[]);
+            let first = nest.index.clone();
+            self.tile(work, line, &first, step)?;
+            self.draft.builder.close_loop(nest, Vec::new());
+        }
+        // A part of a line that ends with a whole tile has zero trips of the rest.
+        let (count, trip) = match line.rest {
+            Some(0) => return Ok(()),
+            Some(rest) => (rest, step),
+            None => (1, 1),
+        };
+        let nest = self.draft.builder.open_loop((&whole, &line.end, trip), &[]);
+        let first = nest.index.clone();
+        self.tile(work, line, &first, count)?;
+        self.draft.builder.close_loop(nest, Vec::new());
+        Ok(())
+    }
+
+    /// The pixels `first..first + count` of a line.
+    fn tile(&mut self, work: Work, line: &Line, first: &Dim, count: i64) -> Result<(), FormError> {
+        let places = (0..count).map(|p| self.pixel(line.row, &(first + p))).collect();
+        let pixels = Pixels { start: &line.before + first, places };
+        match work {
+            Work::Compute(columns) => self.compute(columns, &pixels),
+            Work::Copy(columns) => {
+                let from = (&columns.batch, &columns.group, &pixels.start);
+                self.rows.copy_tile(self.draft, self.problem, self.tile.lanes, from, &pixels.places);
                 Ok(())
             }
         }
     }
 
-    fn tile(&mut self, columns: &Columns, row: &[Dim], first: &Dim, pixels: i64) -> Result<(), FormError> {
+    fn compute(&mut self, columns: &Columns, pixels: &Pixels) -> Result<(), FormError> {
         let problem = self.problem;
         let lanes = i64::from(self.tile.lanes);
         let vectors = (columns.valid + lanes - 1) / lanes;
+        let count = pixels.places.len() as i64;
         let zero = self.draft.builder.float(0.0, Type::vector(problem.dtype, self.tile.lanes));
-        let start = vec![zero; (pixels * vectors) as usize];
+        let mut sums = vec![zero; (count * vectors) as usize];
+        if problem.taps() == 0 {
+            return self.finish(columns, pixels, vectors, &sums);
+        }
         let block = problem.input_block.min(problem.group_inputs);
         let blocks = (problem.group_inputs + block - 1) / block;
-        let taps: i64 = problem.window.iter().product();
-        // Input channels of a block are unrolled, then window columns as long as the body is small.
-        let unrolled = Unrolled::choose(block, &problem.window, pixels * vectors);
-        let mut ranges = vec![blocks];
-        ranges.extend(&problem.window[..problem.window.len() - usize::from(unrolled.window)]);
-        if !unrolled.block {
-            ranges.push(block);
-        }
-        let (loops, places, sums) = self.open(&ranges, start);
-        let mut sums = sums;
-        let window_rank = problem.window.len();
-        let tail = if unrolled.window { problem.window[window_rank - 1] } else { 1 };
-        let channels = if unrolled.block { block } else { 1 };
-        for t in 0..tail {
-            let mut window: Vec<Dim> = places[1..1 + window_rank - usize::from(unrolled.window)].to_vec();
-            if unrolled.window {
-                window.push(Dim::from(t));
-            }
-            let tap =
-                window.iter().zip(&problem.window).fold(Dim::ZERO, |place, (w, extent)| place * *extent + w);
-            for c in 0..channels {
-                let inner = if unrolled.block { Dim::from(c) } else { places[places.len() - 1].clone() };
-                let panel =
-                    (&columns.group * columns.channel_tiles + &columns.channel_tile) * blocks + &places[0];
-                let weights = ((panel * taps + &tap) * block + &inner) * self.tile.columns();
-                let channel = &columns.group * problem.group_inputs + &places[0] * block + &inner;
-                let pixel = (row, first, window.as_slice());
-                sums = self.multiply(columns, channel, pixel, &weights, (pixels, vectors), &sums);
-            }
+        let unrolled = Unrolled::choose(block, blocks, &problem.window, count * vectors);
+        let outer_window = &problem.window[..problem.window.len() - usize::from(unrolled.window > 1)];
+        let mut ranges = vec![blocks / unrolled.blocks];
+        ranges.extend(outer_window);
+        ranges.push(block / unrolled.channels);
+        let (loops, places) = self.open(&ranges, &mut sums);
+        for (part, tap, channel) in unrolled.places() {
+            let block_place = &places[0] * unrolled.blocks + part;
+            let mut window: Vec<Dim> = places[1..=outer_window.len()].to_vec();
+            window.extend((unrolled.window > 1).then(|| Dim::from(tap)));
+            let inner = &places[places.len() - 1] * unrolled.channels + channel;
+            let weights = self.weights_place(columns, (&block_place, blocks), &window, &inner);
+            let channel = (&block_place, &inner);
+            sums = self.multiply(columns, channel, (pixels, &window), (&weights, vectors), &sums);
         }
         for nest in loops.into_iter().rev() {
             sums = self.draft.builder.close_loop(nest, sums);
         }
-        self.finish(columns, row, first, (pixels, vectors), &sums)
+        self.finish(columns, pixels, vectors, &sums)
     }
 
-    fn open(&mut self, ranges: &[i64], start: Vec<Val>) -> (Vec<OpenLoop>, Vec<Dim>, Vec<Val>) {
-        let (mut loops, mut places, mut sums) = (Vec::new(), Vec::new(), start);
+    /// The place of the weights of a tile's first channel.
+    fn weights_place(
+        &self,
+        columns: &Columns,
+        (block_place, blocks): (&Dim, i64),
+        window: &[Dim],
+        inner: &Dim,
+    ) -> Dim {
+        let problem = self.problem;
+        let block = problem.input_block.min(problem.group_inputs);
+        let tap =
+            window.iter().zip(&problem.window).fold(Dim::ZERO, |place, (w, extent)| place * *extent + w);
+        let panel = (&columns.group * columns.channel_tiles + &columns.channel_tile) * blocks + block_place;
+        ((panel * problem.taps() + tap) * block + inner) * self.tile.columns()
+    }
+
+    fn open(&mut self, ranges: &[i64], sums: &mut Vec<Val>) -> (Vec<OpenLoop>, Vec<Dim>) {
+        let (mut loops, mut places) = (Vec::new(), Vec::new());
         for extent in ranges {
-            let nest = self.draft.builder.open_loop((&Dim::ZERO, &Dim::from(*extent), 1), &sums);
+            let nest = self.draft.builder.open_loop((&Dim::ZERO, &Dim::from(*extent), 1), sums);
             sums.clone_from(&nest.params);
             places.push(nest.index.clone());
             loops.push(nest);
         }
-        (loops, places, sums)
+        (loops, places)
     }
 
     /// One input channel at one place of the window: loads of the weights, then for each pixel one element times all of them.
     fn multiply(
         &mut self,
         columns: &Columns,
-        channel: Dim,
-        (row, first, window): (&[Dim], &Dim, &[Dim]),
-        weights: &Dim,
-        (pixels, vectors): (i64, i64),
+        channel: (&Dim, &Dim),
+        (pixels, window): (&Pixels, &[Dim]),
+        (weights, vectors): (&Dim, i64),
         sums: &[Val],
     ) -> Vec<Val> {
         let ty = Type::vector(self.problem.dtype, self.tile.lanes);
@@ -242,18 +312,15 @@ impl Emission<'_, '_> {
         let load = |v: i64| weights + v * i64::from(self.tile.lanes);
         let vectors: Vec<Val> =
             (0..vectors).map(|v| b.load(self.weights, &load(v), ty, Spread::Contiguous, None)).collect();
-        let Source::Memory(view) = self.draft.evaluator.source(self.problem.input).clone() else {
-            return sums.to_vec();
-        };
         let mut next = Vec::with_capacity(sums.len());
-        for p in 0..pixels {
-            let pixel = self.pixel(row, &(first + p));
-            let input = self.problem.input_index(&columns.batch, channel.clone(), &pixel, window);
-            let b = &mut self.draft.builder;
-            let element = view.address(&input);
-            let factor = b.load(view.buffer, &element, ty, Spread::Broadcast, None);
+        for (number, place) in pixels.places.iter().enumerate() {
+            let count = pixels.places.len() as i64;
+            let pixel = Pixel { start: &pixels.start, number: number as i64, count, place };
+            let from = (&columns.batch, &columns.group);
+            let (buffer, element) = self.rows.place(self.problem, from, &pixel, channel, window);
+            let factor = b.load(buffer, &element, ty, Spread::Broadcast, None);
             for (v, weight) in vectors.iter().enumerate() {
-                let sum = sums[p as usize * vectors.len() + v];
+                let sum = sums[number * vectors.len() + v];
                 next.push(multiply_add(b, factor, *weight, sum, self.problem.dtype));
             }
         }
@@ -271,27 +338,28 @@ impl Emission<'_, '_> {
     fn finish(
         &mut self,
         columns: &Columns,
-        row: &[Dim],
-        first: &Dim,
-        (pixels, vectors): (i64, i64),
+        pixels: &Pixels,
+        vectors: i64,
         sums: &[Val],
     ) -> Result<(), FormError> {
         let lanes = i64::from(self.tile.lanes);
-        let features = self.problem.features / self.problem.groups;
+        let problem = self.problem;
+        let features = problem.features / problem.groups;
         let start = &columns.group * features + &columns.channel_tile * self.tile.columns();
-        for p in 0..pixels {
+        for (p, pixel) in pixels.places.iter().enumerate() {
             for v in 0..vectors {
-                let sum = sums[(p * vectors + v) as usize];
-                let pixel = self.pixel(row, &(first + p));
+                let sum = sums[p * vectors as usize + v as usize];
                 let channel = &start + v * lanes;
-                let index = |offset: &Dim| {
-                    let channel = &channel + offset;
-                    [columns.batch.clone(), channel].into_iter().chain(pixel.iter().cloned()).collect()
+                let index = |offset: &Dim| match &self.merged {
+                    Some(_) => {
+                        [columns.batch.clone(), &channel + offset].into_iter().chain(pixel.clone()).collect()
+                    }
+                    None => problem.output_index(&columns.batch, &channel + offset, pixel),
                 };
                 let valid = (columns.valid - v * lanes).min(lanes);
                 contraction::finish(
                     self.draft,
-                    (self.problem.value, sum),
+                    (problem.value, sum),
                     &self.views,
                     &index,
                     (valid, self.tile.lanes),
@@ -302,18 +370,35 @@ impl Emission<'_, '_> {
     }
 }
 
-/// Which of the innermost loops are unrolled.
+/// How many steps of the innermost loops the body holds.
 struct Unrolled {
-    /// The input channels of a block.
-    block: bool,
-    /// The innermost dimension of the window.
-    window: bool,
+    /// Blocks of input channels.
+    blocks: i64,
+    /// Input channels of a block.
+    channels: i64,
+    /// Places of the innermost dimension of the window: all or one.
+    window: i64,
 }
 
 impl Unrolled {
-    fn choose(block: i64, window: &[i64], products: i64) -> Unrolled {
-        let inner = window.last().copied().unwrap_or(1);
-        let body = block * products;
-        Unrolled { block: block <= 16, window: body < BODY && inner * body <= 4 * BODY }
+    /// Input channels first, then a row of the window, then, where the window is one place, blocks: until the body is long enough.
+    fn choose(block: i64, blocks: i64, window: &[i64], products: i64) -> Unrolled {
+        let divisor =
+            |extent: i64, most: i64| (1..=most.clamp(1, extent)).rev().find(|d| extent % d == 0).unwrap_or(1);
+        let channels = divisor(block, MOST_BODY / products);
+        let row = window.last().copied().unwrap_or(1);
+        let body = channels * products;
+        let short = channels == block && body < BODY;
+        let unrolled_row = if short && row > 1 && row * body <= MOST_BODY { row } else { 1 };
+        let taps: i64 = window.iter().product();
+        let blocks = if short && taps == 1 { divisor(blocks, BODY / body) } else { 1 };
+        Unrolled { blocks, channels, window: unrolled_row }
+    }
+
+    /// The block, place of the window and channel of each step, in the order of the weights.
+    fn places(&self) -> impl Iterator<Item = (i64, i64, i64)> {
+        let (window, channels) = (self.window, self.channels);
+        let steps = move |part| (0..window).flat_map(move |tap| (0..channels).map(move |c| (part, tap, c)));
+        (0..self.blocks).flat_map(steps)
     }
 }

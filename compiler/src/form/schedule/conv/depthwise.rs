@@ -1,6 +1,6 @@
 //! Convolutions of each channel by itself, on blocked channels: vectors are channels, so input, weights and output are loaded and stored whole.
 
-use super::problem::Problem;
+use super::problem::{Problem, Weights};
 use crate::form::FormError;
 use crate::form::element::{Source, multiply_add};
 use crate::form::group::Group;
@@ -11,14 +11,14 @@ use crate::kernel::{BufferId, Spread, Type, Val};
 use crate::program::{Packing, PackingLimit};
 use graven_ir::Dim;
 
-/// Window places that are unrolled at most.
+/// Window places that are unrolled at most; of larger windows only the innermost dimension is.
 const UNROLLED_TAPS: i64 = 25;
 
 /// The kernel, or `None` if the channels are not blocked.
 pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Option<Scheduled>, FormError> {
     let lanes = context.target.lanes(4);
     let block = problem.input_block;
-    if block < i64::from(lanes) || problem.window.iter().product::<i64>() > UNROLLED_TAPS {
+    if block < i64::from(lanes) {
         return Ok(None);
     }
     let mut draft = Draft::without(&pointwise::name(group), group, context, &[problem.kernel]);
@@ -57,12 +57,17 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
 
 /// `[channel block][window…][channel]`.
 fn packing(problem: &Problem, block: i64) -> Packing {
-    let taps: i64 = problem.window.iter().product();
     let size = |value: i64| usize::try_from(value).unwrap_or(0);
+    let Weights { offset, outer, window, .. } = &problem.weights;
+    let rank = window.len();
+    let blocks = size((problem.features + block - 1) / block);
+    let between = |first: usize, last: usize| [vec![first], vec![0; rank], vec![last]].concat();
     Packing {
-        extents: [(problem.features + block - 1) / block, taps, block].map(size).to_vec(),
-        strides: [block * taps, 1, taps].map(|value| value as isize).to_vec(),
-        limits: vec![PackingLimit { weights: [block, 0, 1].map(size).to_vec(), end: size(problem.features) }],
+        offset: *offset,
+        extents: [vec![blocks], problem.window.iter().copied().map(size).collect(), vec![size(block)]]
+            .concat(),
+        strides: [vec![outer * block as isize], window.clone(), vec![*outer]].concat(),
+        limits: vec![PackingLimit { weights: between(size(block), 1), end: size(problem.features) }],
     }
 }
 
@@ -109,16 +114,27 @@ impl Emission<'_, '_> {
         let ty = Type::vector(problem.dtype, self.lanes);
         let zero = self.draft.builder.float(0.0, ty);
         let mut sums = vec![zero; pixels as usize];
-        let taps: i64 = problem.window.iter().product();
+        let taps = problem.taps();
         let extents: Vec<Dim> = problem.window.iter().map(|extent| Dim::from(*extent)).collect();
+        let looped = if taps > UNROLLED_TAPS { extents.len() - 1 } else { 0 };
+        let mut loops = Vec::with_capacity(looped);
+        for extent in &extents[..looped] {
+            let nest = self.draft.builder.open_loop((&Dim::ZERO, extent, 1), &sums);
+            sums.clone_from(&nest.params);
+            loops.push(nest);
+        }
+        let unrolled = problem.window[looped..].iter().product::<i64>();
         let per_block = Dim::from(self.block / i64::from(self.lanes));
         let (block, part) = (vector.floor_div(&per_block), vector.modulo(&per_block));
         let Source::Memory(view) = self.draft.evaluator.source(problem.input).clone() else {
             return Err(FormError::internal("the input of a depthwise convolution is not in memory"));
         };
-        for tap in 0..taps {
-            let window = unflatten(&Dim::from(tap), &extents);
+        for tap in 0..unrolled {
+            let outer = loops.iter().map(|nest| nest.index.clone());
+            let window: Vec<Dim> = outer.chain(unflatten(&Dim::from(tap), &extents[looped..])).collect();
             let b = &mut self.draft.builder;
+            let tap =
+                window.iter().zip(&extents).fold(Dim::ZERO, |tap, (place, extent)| tap * extent + place);
             let weights = (&block * taps + tap) * self.block + &part * i64::from(self.lanes);
             let weight = b.load(self.weights, &weights, ty, Spread::Contiguous, None);
             for (p, sum) in sums.iter_mut().enumerate() {
@@ -131,6 +147,9 @@ impl Emission<'_, '_> {
                 *sum = multiply_add(b, element, weight, *sum, problem.dtype);
             }
         }
+        for nest in loops.into_iter().rev() {
+            sums = self.draft.builder.close_loop(nest, sums);
+        }
         self.finish(vector, valid, first, &sums)
     }
 
@@ -139,9 +158,7 @@ impl Emission<'_, '_> {
             let pixel: Vec<Dim> = self.row.iter().cloned().chain([first + p as i64]).collect();
             let start = vector * i64::from(self.lanes);
             let batch = self.batch.clone();
-            let index = |offset: &Dim| {
-                [batch.clone(), &start + offset].into_iter().chain(pixel.iter().cloned()).collect::<Vec<_>>()
-            };
+            let index = |offset: &Dim| self.problem.output_index(&batch, &start + offset, &pixel);
             contraction::finish(
                 self.draft,
                 (self.problem.value, *sum),

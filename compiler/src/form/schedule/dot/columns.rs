@@ -1,54 +1,48 @@
 //! How a matrix product reads its right operand.
 
 use super::problem::Problem;
-use super::tile::Tile;
 use crate::form::FormError;
-use crate::form::group::Group;
+use crate::form::schedule::contraction::tile::Tile;
 use crate::form::schedule::{Argument, Context, Draft};
 use crate::form::view::Lane;
 use crate::kernel::{Access, BufferId, Spread, Type, Val};
-use crate::program::{Packing, PackingLimit};
 use graven_ir::Dim;
 
 /// The source of the right operand's vectors.
 pub enum Columns {
-    /// Panels of a packed constant: `[panel][k][column]`, zeros behind the last column.
+    /// Panels of a packed constant: `[batch][panel][k][column]`, zeros behind the last column.
     Packed(BufferId),
     /// The operand itself, whose columns lie together.
     InPlace,
     /// A panel `[k][column]` in scratch memory, filled before the rows pass by.
-    Scratch(BufferId),
+    Scratch {
+        /// The panel.
+        buffer: BufferId,
+        /// Whether whole vectors of columns can be loaded from the operand.
+        contiguous: bool,
+    },
 }
 
+/// Tiles of rows below which a panel isn't worth a copy.
+const COPIED_ROW_TILES: i64 = 4;
+
 impl Columns {
-    /// Packed for constants; in place if whole vectors of columns can be loaded; else through scratch.
-    pub fn choose(
-        draft: &mut Draft,
-        group: &Group,
-        context: &Context,
-        problem: &Problem,
-        tile: &Tile,
-    ) -> Result<Columns, FormError> {
+    /// Packed for constants; in place if whole vectors of columns can be loaded and few rows use them; else through scratch.
+    pub fn choose(draft: &mut Draft, context: &Context, problem: &Problem, tile: &Tile) -> Columns {
         let width = tile.columns();
-        if let Some(operand) = problem.constant_rhs {
-            let constant = |dim: &Dim| usize::try_from(dim.as_const().unwrap_or(0)).unwrap_or(0);
-            let (columns, depth) = (constant(&problem.columns), constant(&problem.depth));
-            let (column_stride, depth_stride) = problem.rhs_strides(&group.graph.ty(problem.rhs).shape);
-            let panels = columns.div_ceil(width as usize);
-            let packing = Packing {
-                extents: vec![panels, depth, width as usize],
-                strides: vec![column_stride * width as isize, depth_stride, column_stride],
-                limits: vec![PackingLimit { weights: vec![width as usize, 0, 1], end: columns }],
-            };
+        if let Some((operand, view)) = &problem.constant_rhs {
+            let packing = problem.packing(view, usize::try_from(width).unwrap_or(1));
             let elements = Dim::from(packing.extents.iter().product::<usize>());
-            let buffer = draft.packed(Argument::Packed { operand, packing }, problem.dtype, elements);
-            return Ok(Columns::Packed(buffer));
+            let argument = Argument::Packed { operand: *operand, packing };
+            return Columns::Packed(draft.packed(argument, problem.dtype, elements));
         }
-        if Columns::contiguous(draft, context, problem) {
-            return Ok(Columns::InPlace);
+        let contiguous = Columns::contiguous(draft, context, problem);
+        if contiguous && problem.rows.upper() < COPIED_ROW_TILES * tile.rows {
+            return Columns::InPlace;
         }
         let elements = &problem.depth * width;
-        Ok(Columns::Scratch(draft.builder.buffer("panel", problem.dtype, elements, Access::Scratch)))
+        let buffer = draft.builder.buffer("panel", problem.dtype, elements, Access::Scratch);
+        Columns::Scratch { buffer, contiguous }
     }
 
     fn contiguous(draft: &Draft, context: &Context, problem: &Problem) -> bool {
@@ -73,22 +67,25 @@ impl Columns {
         problem: &Problem,
         batch: &[Dim],
         first: &Dim,
-        (valid, width): (i64, i64),
+        (valid, tile): (i64, &Tile),
     ) -> Result<(), FormError> {
-        let Columns::Scratch(buffer) = self else { return Ok(()) };
+        let Columns::Scratch { buffer, contiguous } = self else { return Ok(()) };
         let Draft { builder: b, evaluator, .. } = draft;
-        let ty = Type::scalar(problem.dtype);
-        for column in 0..width {
-            let nest = b.open_loop((&Dim::ZERO, &problem.depth, 1), &[]);
+        let width = tile.columns();
+        let lanes = if *contiguous { tile.lanes } else { 1 };
+        let nest = b.open_loop((&Dim::ZERO, &problem.depth, 1), &[]);
+        for column in (0..width).step_by(usize::from(lanes)) {
             let element = if column < valid {
-                let index = problem.rhs_index(batch, &(first + column), &nest.index);
-                evaluator.scope(|e| e.with_lane(None, |e| e.value(b, problem.rhs, &index)))?
+                let lane = (lanes > 1).then(|| Lane::new(lanes));
+                let offset = lane.as_ref().map_or(Dim::ZERO, |lane| Dim::from(&lane.symbol));
+                let index = problem.rhs_index(batch, &(first + column + offset), &nest.index);
+                evaluator.scope(|e| e.with_lane(lane, |e| e.value(b, problem.rhs, &index)))?
             } else {
-                b.float(0.0, ty)
+                b.float(0.0, Type::vector(problem.dtype, lanes))
             };
             b.store(element, *buffer, &(&nest.index * width + column), Spread::Contiguous, None);
-            b.close_loop(nest, Vec::new());
         }
+        b.close_loop(nest, Vec::new());
         Ok(())
     }
 
@@ -106,10 +103,12 @@ impl Columns {
         let Draft { builder: b, evaluator, .. } = draft;
         match self {
             Columns::Packed(buffer) => {
+                let panels = problem.columns.ceil_div(&Dim::from(tile.columns()));
+                let panel = problem.flat_batch(batch) * panels + panel;
                 let element = (panel * &problem.depth + k) * tile.columns() + offset;
                 Ok(b.load(*buffer, &element, ty, Spread::Contiguous, None))
             }
-            Columns::Scratch(buffer) => {
+            Columns::Scratch { buffer, .. } => {
                 let element = k * tile.columns() + offset;
                 Ok(b.load(*buffer, &element, ty, Spread::Contiguous, None))
             }

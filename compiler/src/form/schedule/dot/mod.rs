@@ -1,19 +1,26 @@
 //! Matrix products: a register tile of rows × vectors of columns, accumulated over the whole contraction.
 //!
 //! The right operand is read from panels of as many columns as a tile has: constants are packed into panels when compiling, others
-//! into scratch memory by each task, unless their columns lie together already. The left operand is read in place, one element for all
-//! columns. Loop order, outermost first: tasks (batch × block of rows × group of panels), panels, tiles of rows, contraction. A panel stays
+//! into scratch memory by each task, unless their columns lie together already and few rows meet them. Of the left operand one element is read for all
+//! columns, in place or from a copy of the task's rows. Loop order, outermost first: tasks (batch × block of rows × group of panels), panels, tiles of rows, contraction. A panel stays
 //! in the first-level cache while the rows pass by, a block of rows in the second. (Goto and van de Geijn, "Anatomy of high-performance
-//! matrix multiplication", 2008, without their packing of the left operand.)
+//! matrix multiplication", 2008.)
 //!
 //! * [`problem`]: batch, rows, columns and contraction of a group
+//! * [`inner`]: results too narrow for vectors of columns
 //! * [`columns`]: how the right operand is read
+//! * [`rows`]: how the left operand is read
+//! * [`split`]: what one task computes
 //! * [`tile`]: the register tile and its epilogue
 
 mod columns;
+mod inner;
 mod problem;
+mod rows;
+mod split;
 mod tile;
 
+use super::contraction::tile::{Extents, Tile};
 use super::pointwise::{self, unflatten};
 use super::{Context, Draft, Scheduled};
 use crate::form::FormError;
@@ -21,35 +28,54 @@ use crate::form::group::Group;
 use columns::Columns;
 use graven_ir::Dim;
 use problem::Problem;
-use tile::Tile;
-
-/// Panels that one task takes.
-const PANELS_PER_TASK: i64 = 8;
+use rows::Rows;
+use split::Split;
 
 /// The kernel of a group around one `dot_general`, or `None` if the schedule doesn't take it.
 pub fn schedule(group: &Group, context: &Context) -> Result<Option<Vec<Scheduled>>, FormError> {
     let Some(problem) = Problem::of(group, context) else { return Ok(None) };
-    let tile = Tile::choose(&problem, context.target);
+    if let Some(kernel) = inner::kernel(group, context, &problem)? {
+        return Ok(Some(vec![kernel]));
+    }
+    // Vectors of columns that would be mostly empty are no better than what takes every group.
+    let lanes = context.target.lanes(problem.dtype.bytes());
+    if problem.columns.lower() < i64::from(lanes.min(4)) {
+        return Ok(None);
+    }
+    let extents = Extents {
+        rows: problem.rows.upper(),
+        columns: problem.columns.upper(),
+        depth: problem.depth.upper(),
+    };
+    let tile = Tile::choose(extents, lanes, context.target);
     let mut draft = Draft::without(&pointwise::name(group), group, context, &problem.unread);
-    let columns = Columns::choose(&mut draft, group, context, &problem, &tile)?;
+    let columns = Columns::choose(&mut draft, context, &problem, &tile);
+    let split = Split::choose(&problem, &tile, context.target);
+    let rows = Rows::choose(&mut draft, context, &problem, &tile, &split);
     let views = (0..group.results.len()).map(|n| draft.result(group, context, n)).collect();
 
     let width = tile.columns();
     let panels = problem.columns.ceil_div(&Dim::from(width));
-    let row_block = tile.row_block(&problem, context.target);
-    let row_blocks = problem.rows.ceil_div(&Dim::from(row_block));
-    let groups = panels.ceil_div(&Dim::from(PANELS_PER_TASK));
+    let row_blocks = split.row_blocks(&problem);
+    let groups = panels.ceil_div(&Dim::from(split.panels));
     let batches = problem.batch.iter().fold(Dim::ONE, |product, extent| product * extent);
     let parallel = draft.builder.open_parallel(&(&batches * &row_blocks * &groups));
     let places = unflatten(&parallel.index, &[batches, row_blocks, groups]);
     let batch = unflatten(&places[0], &problem.batch);
-    let first_row = &places[1] * row_block;
-    let last_row = (&first_row + row_block).minimum(&problem.rows);
-    let first_panel = &places[2] * PANELS_PER_TASK;
-    let last_panel = (&first_panel + PANELS_PER_TASK).minimum(&panels);
+    let first_row = &places[1] * split.rows;
+    let last_row = (&first_row + split.rows).minimum(&problem.rows);
+    let first_panel = &places[2] * split.panels;
+    let last_panel = (&first_panel + split.panels).minimum(&panels);
 
-    let mut kernel =
-        tile::Emission { draft: &mut draft, problem: &problem, tile: &tile, columns: &columns, views };
+    rows.copy(&mut draft, &problem, &tile, &batch, (&first_row, &last_row))?;
+    let mut kernel = tile::Emission {
+        draft: &mut draft,
+        problem: &problem,
+        tile: &tile,
+        columns: &columns,
+        rows: &rows,
+        views,
+    };
     // Whole panels in a loop; a narrower last one by itself.
     let whole = problem.columns.floor_div(&Dim::from(width));
     let whole_end = last_panel.minimum(&whole);

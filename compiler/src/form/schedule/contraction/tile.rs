@@ -1,0 +1,111 @@
+//! The register tile of a contraction: rows × vectors of columns, accumulated in registers.
+//!
+//! The model counts the cycles of one place of the contraction on a core that starts two multiply-adds, two loads and four instructions in
+//! a cycle, and needs four cycles until a sum can be added to again: true of x86-64 cores since Haswell and Zen, and near it elsewhere. A tile
+//! loads one element per row and one vector per vector of columns; rests of rows and columns are tiles of their own.
+
+use crate::target::Target;
+
+/// Multiply-adds that the body of the innermost loop has about, so that the loop and the moves between its trips cost little.
+pub const BODY: i64 = 128;
+
+/// Multiply-adds that a body has at most: more would not fit the cache of decoded instructions.
+pub const MOST_BODY: i64 = 768;
+
+/// Vectors of columns of a tile at most, so that there are enough panels to share.
+const MOST_VECTORS: i64 = 8;
+
+/// Cycles until the sum of a multiply-add can be added to.
+const LATENCY: f64 = 4.0;
+
+/// Cycles of one sum that is set to zero before and stored after the contraction.
+const SUM: f64 = 2.0;
+
+/// Cycles of starting a tile.
+const START: f64 = 16.0;
+
+/// Rows × vectors of columns held in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Rows.
+    pub rows: i64,
+    /// Vectors of columns.
+    pub vectors: i64,
+    /// Lanes of a vector.
+    pub lanes: u16,
+}
+
+/// What is cut into tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extents {
+    /// Rows.
+    pub rows: i64,
+    /// Columns.
+    pub columns: i64,
+    /// Places of the contraction.
+    pub depth: i64,
+}
+
+impl Tile {
+    /// The cheapest tile for these extents that the target's registers hold.
+    pub fn choose(extents: Extents, lanes: u16, target: &Target) -> Tile {
+        let accumulators = i64::from(target.accumulators);
+        let columns = extents.columns.max(1);
+        let needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
+        let mut best = (f64::INFINITY, Tile { rows: 1, vectors: 1, lanes });
+        for vectors in 1..=needed.min(accumulators).min(MOST_VECTORS) {
+            for rows in 1..=extents.rows.clamp(1, accumulators / vectors) {
+                // Beside the sums, the vectors of columns and an element of the rows are in registers.
+                if rows * vectors + vectors + 1 > i64::from(target.registers) {
+                    continue;
+                }
+                let tile = Tile { rows, vectors, lanes };
+                let cost = tile.cost(extents, needed);
+                if cost < best.0 {
+                    best = (cost, tile);
+                }
+            }
+        }
+        best.1
+    }
+
+    /// Columns of the tile.
+    pub fn columns(&self) -> i64 {
+        self.vectors * i64::from(self.lanes)
+    }
+
+    /// Places of the contraction that the body of the loop holds.
+    pub fn unroll(&self) -> i64 {
+        (BODY / (self.rows * self.vectors)).clamp(1, 16)
+    }
+
+    /// The same for loops of `extent` places, of which it is a divisor.
+    pub fn unroll_of(&self, extent: i64) -> i64 {
+        let most = (BODY + BODY / 4) / (self.rows * self.vectors);
+        (1..=most.clamp(1, extent.max(1))).rev().find(|step| extent % step == 0).unwrap_or(1)
+    }
+
+    /// Cycles for all rows and `vectors` vectors of columns.
+    fn cost(&self, extents: Extents, vectors: i64) -> f64 {
+        let parts = |extent: i64, size: i64| [(extent / size, size), (1, extent % size)];
+        let mut total = 0.0;
+        for (row_tiles, rows) in parts(extents.rows.max(1), self.rows) {
+            for (panels, width) in parts(vectors, self.vectors) {
+                if rows > 0 && width > 0 {
+                    let sums = (rows * width) as f64;
+                    let tile = cycles(rows, width) * extents.depth.max(1) as f64 + START + SUM * sums;
+                    total += tile * (row_tiles * panels) as f64;
+                }
+            }
+        }
+        total
+    }
+}
+
+/// Cycles of one place of the contraction.
+fn cycles(rows: i64, vectors: i64) -> f64 {
+    let (sums, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
+    // Loads wait for the caches now and then: a tile that reads less is better where all else is equal.
+    let waiting = loads / 16.0;
+    (sums / 2.0).max(loads / 2.0).max((sums + loads) / 4.0).max(LATENCY) + waiting
+}
