@@ -1,8 +1,8 @@
 //! Random structures from a list of numbers, so that a failing list shrinks to a small structure.
 
-/// How many random structures a test tries: `default`, unless the environment variable `GRAVEN_TEST_CASES` names another number.
+/// How many random structures a test tries: `default`, unless the environment variable `PROPTEST_CASES` names another number.
 pub fn cases(default: u32) -> u32 {
-    std::env::var("GRAVEN_TEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(default)
+    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
 /// The numbers that decide; 0 when they are used up.

@@ -32,7 +32,7 @@ impl Executor for Interpreter {
     }
 }
 
-/// Compiled code in this process, run by one and by two workers, whose results must have the same bits.
+/// Compiled code in this process, run by one and by three workers, whose results must have the same bits.
 pub struct Jit;
 
 impl Executor for Jit {
@@ -48,8 +48,8 @@ impl Executor for Jit {
         let model = CompiledModel::new(&program, &target, JitOptions::default());
         let model = model.map_err(|error| error.to_string())?;
         let single = run_compiled(&model, inputs, 1)?;
-        let shared = run_compiled(&model, inputs, 2)?;
-        match single.iter().zip(&shared).position(|(one, two)| one != two) {
+        let shared = run_compiled(&model, inputs, 3)?;
+        match single.iter().zip(&shared).position(|(one, other)| one != other) {
             None => Ok(single),
             Some(output) => Err(format!("output {output} depends on the number of workers")),
         }

@@ -1,8 +1,8 @@
 //! Kernels of other architectures, run by QEMU.
 //!
 //! A small C program (`server.c`) is compiled for the architecture and run by its emulator; it takes machine code and buffers and gives the buffers back.
-//! Needs, on Debian, `qemu-user-static` and `gcc-aarch64-linux-gnu`, `gcc-riscv64-linux-gnu`, `gcc-s390x-linux-gnu`. An architecture whose tools are missing is left
-//! out, unless the variable `GRAVEN_REQUIRE_QEMU` is set.
+//! Needs, on Debian, `qemu-user` or `qemu-user-static`, and `gcc-aarch64-linux-gnu`, `gcc-riscv64-linux-gnu`, `gcc-s390x-linux-gnu`. An architecture whose tools are
+//! missing is left out, unless the variable `GRAVEN_REQUIRE_QEMU` is set; AArch64 is left out unless `GRAVEN_REQUIRE_CROSS` is set.
 
 use crate::codegen::KernelCompiler;
 use crate::codegen::abi::scratch_bytes;
@@ -29,11 +29,10 @@ pub fn targets() -> &'static [Target] {
         let foreign = all.filter(|target| Some(target.arch) != host);
         let available = foreign.filter(|target| {
             let there = server(target.arch).is_some();
-            assert!(
-                there || std::env::var_os("GRAVEN_REQUIRE_QEMU").is_none(),
-                "no emulator for {}",
-                target.triple
-            );
+            let is_set = |variable| std::env::var_os(variable).is_some();
+            let required = is_set("GRAVEN_REQUIRE_QEMU")
+                || (target.arch == Arch::Aarch64 && is_set("GRAVEN_REQUIRE_CROSS"));
+            assert!(there || !required, "no emulator for {}", target.triple);
             there
         });
         available.collect()
@@ -67,12 +66,10 @@ fn start(arch: &str) -> Option<Server> {
     if !compiled.success() {
         return None;
     }
-    let mut child = Command::new(format!("qemu-{arch}-static"))
-        .arg(&program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .ok()?;
+    let spawn = |emulator: String| {
+        Command::new(emulator).arg(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()
+    };
+    let mut child = spawn(format!("qemu-{arch}")).or_else(|| spawn(format!("qemu-{arch}-static")))?;
     // The emulator has opened the program before it answers, so wait for that before the folder goes.
     let (mut input, mut output) = (child.stdin.take()?, child.stdout.take()?);
     request(&mut input, &[], 0, &[], &[], 0).ok()?;
