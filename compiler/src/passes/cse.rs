@@ -11,28 +11,28 @@ use smallvec::SmallVec;
 /// Constants above this size are compared by identity of their memory only.
 const COMPARED_BYTES: usize = 1 << 16;
 
-/// An op on its operands.
-type Expression = (Op, SmallVec<[ValueId; 3]>);
+/// An op on its operands, in a graph or region.
+type Expression = (usize, Op, SmallVec<[ValueId; 3]>);
 
 /// The graph without repeated nodes.
 pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
     let canonical = equal_constants(context.constants);
     let mut known: FxHashMap<Expression, SmallVec<[ValueId; 1]>> = FxHashMap::default();
-    // A region sees only its own values: nodes in it are not shared with the outside.
-    let has_regions = graph.nodes().any(|(_, node)| !node.regions.is_empty());
-    rewrite(context.constants, graph, &mut |builder, node, operands| {
-        if has_regions || !node.regions.is_empty() || !node.op.is_pure() {
+    rewrite(context.constants, graph, &mut |builder, site| {
+        let node = site.node;
+        if !node.regions.is_empty() || !node.op.is_pure() {
             return Ok(None);
         }
         let op = match node.op {
             Op::Constant { id } => Op::Constant { id: canonical.get(&id).copied().unwrap_or(id) },
             ref op => op.clone(),
         };
-        let key = (op, operands.into());
+        // A region sees only its own values.
+        let key = (site.scope, op, site.operands.into());
         if let Some(results) = known.get(&key) {
             return Ok(Some(results.clone()));
         }
-        let results = builder.results(key.0.clone(), operands)?;
+        let results = builder.results(key.1.clone(), site.operands)?;
         known.insert(key, results.clone());
         Ok(Some(results))
     })

@@ -10,11 +10,12 @@ use smallvec::smallvec;
 
 /// The graph without composites.
 pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
-    rewrite(context.constants, graph, &mut |builder, node, operands| {
+    rewrite(context.constants, graph, &mut |builder, site| {
+        let node = site.node;
         let stays = matches!(node.op, Op::Gelu { .. } | Op::Silu);
         let composite = node.op.category() == Category::Composite && !stays;
         match composite || matches!(node.op, Op::Quantize { .. } | Op::Dequantize { .. }) {
-            true => Ok(Some(smallvec![graven_ir::decompose::decompose(builder, &node.op, operands)?])),
+            true => Ok(Some(smallvec![graven_ir::decompose::decompose(builder, &node.op, site.operands)?])),
             false => Ok(None),
         }
     })

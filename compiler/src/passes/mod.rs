@@ -3,20 +3,28 @@
 //! * [`pipeline`]: the order
 //! * [`canonicalise`]: simplifies single nodes
 //! * [`fold`]: evaluates constants
+//! * [`sink`]: transposes and reshapes towards the results
+//! * [`affine`]: factors per channel into weights
 //! * [`cse`]: common subexpressions
+//! * [`control`]: branches and loops that are known when compiling
+//! * [`raise`]: functions with a row of their own
 //! * [`decompose`]: composites to primitives
 //! * [`fuse`]: fusion groups
 //! * [`layout`]: layouts of values
 //! * [`rewrite`]: what they are written with
 
+pub mod affine;
 pub mod canonicalise;
+pub mod control;
 pub mod cse;
 pub mod decompose;
 pub mod fold;
 pub mod fuse;
 pub mod layout;
 pub mod pipeline;
+pub mod raise;
 pub mod rewrite;
+pub mod sink;
 
 use crate::accuracy::Accuracy;
 use crate::remarks::Remarks;

@@ -1,6 +1,6 @@
 //! The order of the passes.
 
-use super::{Context, PassError, canonicalise, cse, decompose, fold, fuse};
+use super::{Context, PassError, affine, canonicalise, control, cse, decompose, fold, fuse, raise, sink};
 use graven_ir::Graph;
 use graven_ir::verify::verify_graph;
 
@@ -18,14 +18,22 @@ pub struct Pass {
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "fold", reason: "constants before anything looks at them", run: fold::run },
     Pass { name: "canonicalise", reason: "sees folded constants", run: canonicalise::run },
+    Pass { name: "cse", reason: "patterns compare operands", run: cse::run },
+    Pass { name: "control", reason: "folded conditions decide branches", run: control::run },
+    Pass { name: "raise", reason: "patterns are in canonical form", run: raise::run },
     Pass { name: "decompose", reason: "after rules that know composites", run: decompose::run },
-    Pass { name: "fold-again", reason: "decompositions bring constants", run: fold::run },
+    Pass { name: "fold-again", reason: "decompositions and branches bring constants", run: fold::run },
     Pass {
         name: "canonicalise-again",
-        reason: "decompositions bring neutral operands",
+        reason: "decompositions and branches bring neutral operands",
         run: canonicalise::run,
     },
-    Pass { name: "cse", reason: "once nodes have their final form", run: cse::run },
+    Pass { name: "sink", reason: "in front of rules that look for neighbours", run: sink::run },
+    Pass { name: "fold-sunk", reason: "constants were transposed", run: fold::run },
+    Pass { name: "canonicalise-sunk", reason: "movement ops met others", run: canonicalise::run },
+    Pass { name: "affine", reason: "factors stand behind their contractions", run: affine::run },
+    Pass { name: "fold-last", reason: "the rules moved constants", run: fold::run },
+    Pass { name: "cse-last", reason: "once nodes have their final form", run: cse::run },
     Pass { name: "fuse", reason: "last: groups hide their nodes from the other passes", run: fuse::run },
 ];
 

@@ -103,27 +103,39 @@ impl Group {
         }
     }
 
-    /// Whether `id`, all of whose users are in the group, may join.
-    pub fn admits(&self, graph: &Graph, id: NodeId, uses: &Uses) -> bool {
+    /// Why `id`, all of whose users are in the group, may not join; `None` if it may.
+    pub fn refuses(&self, graph: &Graph, id: NodeId, uses: &Uses) -> Option<&'static str> {
         let node = graph.node(id);
         let role = role(&node.op);
-        if self.sealed || matches!(role, Role::Alone | Role::Root) || self.nodes.len() >= MOST_NODES {
-            return false;
+        if self.sealed || matches!(role, Role::Alone | Role::Root) {
+            return Some("the op, or its user, has a kernel of its own");
+        }
+        if self.nodes.len() >= MOST_NODES {
+            return Some("the group is as large as kernels get");
         }
         let value = node.results[0];
         let readers = readers(graph, value, uses);
         if !readers.iter().all(|(user, place)| self.may_compute_for(graph, role, *user, *place, value)) {
-            return false;
+            return Some(
+                "its user would compute each element several times, or not in the order of its loops",
+            );
         }
         // Several index maps would each compute their elements anew.
         let moved = readers.iter().filter(|(user, _)| role_of(graph, *user) == Role::Movement).count();
         if role != Role::Movement && moved > 1 {
-            return false;
+            return Some("several index maps would each compute its elements");
         }
         match role {
-            Role::Heavy(_) => self.takes_heavy(graph, value, uses),
-            Role::Reduction => self.takes_reduction(graph, id),
-            _ => true,
+            Role::Heavy(_) if !self.takes_heavy(graph, value, uses) => Some(
+                "the group has a contraction, window or reduction already, or another shape than this one",
+            ),
+            Role::Reduction if !self.takes_reduction(graph, id) => Some(
+                "the group has a contraction or another reduction, or neither the shape before nor after this one",
+            ),
+            Role::Elementwise if follows_heavy(graph, id, uses) && !self.takes_heavy(graph, value, uses) => {
+                Some("it ends the group of the contraction before it")
+            }
+            _ => None,
         }
     }
 
@@ -228,4 +240,29 @@ fn is_padded(graph: &Graph, value: ValueId) -> bool {
             Op::Pad { .. } | Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. }
         )
     })
+}
+
+/// Whether a chain of elementwise nodes of one shape, each with a single user, leads from a contraction or window to `id`. Such nodes are
+/// worth more behind the contraction, whose results are in registers then, than in front of what reads them.
+fn follows_heavy(graph: &Graph, id: NodeId, uses: &Uses) -> bool {
+    let mut id = id;
+    for _ in 0..MOST_NODES {
+        let node = graph.node(id);
+        let shape = &graph.ty(node.results[0]).shape;
+        let mut before = None;
+        for operand in &node.operands {
+            let Some(defining) = graph.defining_node(*operand) else { continue };
+            let single = uses.count(*operand) == 1 && graph.ty(*operand).shape == *shape;
+            match role_of(graph, defining) {
+                Role::Heavy(_) if single => return true,
+                Role::Elementwise if single => before = before.or(Some(defining)),
+                _ => {}
+            }
+        }
+        match before {
+            Some(defining) => id = defining,
+            None => return false,
+        }
+    }
+    false
 }

@@ -25,7 +25,8 @@ pub(in crate::autograd) fn keep_carried(
     constants: &mut Constants,
     graph: &Graph,
 ) -> Result<Graph, PassError> {
-    rewrite(constants, graph, &mut |b, node, operands| {
+    rewrite(constants, graph, &mut |b, site| {
+        let (node, operands) = (site.node, site.operands);
         let Op::Scan { carried, .. } = &node.op else { return Ok(None) };
         if kept(node, *carried).is_some() {
             return Ok(None);
