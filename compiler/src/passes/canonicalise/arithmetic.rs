@@ -17,11 +17,11 @@ pub fn unary(builder: &mut GraphBuilder, node: &Node, operands: &[ValueId]) -> R
         | (UnaryOp::Not, Op::Unary(UnaryOp::Not), Some(source)) => source,
         (UnaryOp::Abs, Op::Unary(UnaryOp::Neg), Some(source)) => builder.unary(UnaryOp::Abs, source)?,
         (UnaryOp::Abs | UnaryOp::Sign, Op::Unary(same), _) if same == op => *x,
-        (UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc, Op::Unary(rounded), _)
-            if matches!(rounded, UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc) =>
-        {
-            *x
-        }
+        (
+            UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc,
+            Op::Unary(UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc),
+            _,
+        ) => *x,
         (UnaryOp::Not, Op::Compare(CompareOp::Eq), _) => {
             let operands = inner.operands.clone();
             builder.op(Op::Compare(CompareOp::Ne), &operands)?
@@ -57,11 +57,16 @@ pub fn signs(builder: &mut GraphBuilder, node: &Node, operands: &[ValueId]) -> R
 /// Constants go to the right of commutative functions, so that other rules look there only.
 pub fn constant_right(builder: &mut GraphBuilder, node: &Node, operands: &[ValueId]) -> Rewritten {
     let (Op::Binary(op), [x, y]) = (&node.op, operands) else { return Ok(None) };
-    let commutative = match op {
-        BinaryOp::Add | BinaryOp::Mul | BinaryOp::Max | BinaryOp::Min => true,
-        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => true,
-        _ => false,
-    };
+    let commutative = matches!(
+        op,
+        BinaryOp::Add
+            | BinaryOp::Mul
+            | BinaryOp::Max
+            | BinaryOp::Min
+            | BinaryOp::And
+            | BinaryOp::Or
+            | BinaryOp::Xor
+    );
     match commutative && is_constant(builder, *x) && !is_constant(builder, *y) {
         true => Ok(Some(builder.op(node.op.clone(), &[*y, *x])?)),
         false => Ok(None),
@@ -185,7 +190,7 @@ pub fn bounds(builder: &mut GraphBuilder, node: &Node, operands: &[ValueId]) -> 
     let exact = builder.dtype(*x).bits() <= 32 || builder.dtype(*x).is_float();
     match (repeated(builder, first), repeated(builder, *y)) {
         (Some(a), Some(b)) if exact && !a.is_nan() && !b.is_nan() => {
-            let larger = if a == b { a.is_sign_negative() < b.is_sign_negative() } else { a > b };
+            let larger = if a == b { b.is_sign_negative() && !a.is_sign_negative() } else { a > b };
             let bound = if larger == (*op == BinaryOp::Max) { first } else { *y };
             Ok(Some(builder.op(node.op.clone(), &[source, bound])?))
         }
