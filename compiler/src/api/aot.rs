@@ -6,8 +6,11 @@ use crate::codegen::program::CompileThreads;
 use crate::codegen::{self, CodegenError};
 use crate::emit::executable::write_executable;
 use crate::emit::library::{BuildError, write_object_and_header, write_shared_library, write_static_library};
+use crate::emit::listing;
 use crate::emit::object::{ObjectError, ObjectOptions, WeightsPlacement, write_weights};
 use crate::error::{Error, Place};
+use crate::program::Program;
+use crate::target::Target;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -25,6 +28,17 @@ pub enum Product {
     SharedLibrary,
 }
 
+/// Which text is made of a model's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listing {
+    /// The kernels in the text form of the kernel IR.
+    Kernels,
+    /// The entry functions and kernels in Cranelift's intermediate representation.
+    Clif,
+    /// The entry functions and kernels as instructions.
+    Assembly,
+}
+
 impl LoadedModel {
     /// Compiles the model to a file, whose name without folder and suffix is the prefix of its symbols. With [`WeightsMode::File`] the weights
     /// are in a second file, `PATH.weights`.
@@ -32,15 +46,8 @@ impl LoadedModel {
     /// # Errors
     /// See [`Error`]; existing files are replaced only by complete ones.
     pub fn write(&self, product: Product, path: &Path) -> Result<(), Error> {
-        if self.options.backend == Backend::Interp {
-            return Err(Error::unsupported(Place::new("backend"), "`interp` makes no files"));
-        }
         let target = self.options.target()?;
-        let start = Instant::now();
-        let module = self.module()?.module;
-        self.options.stage("import", start.elapsed());
-        let mut program = lower(&module, &target, &self.options)?;
-        drop(module);
+        let mut program = self.program(&target)?;
         if let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) {
             program.name = stem.to_string();
         }
@@ -64,6 +71,35 @@ impl LoadedModel {
         write(&program, &target, &*compiler, options, path).map_err(|error| build_error(path, error))?;
         self.options.stage("write", start.elapsed());
         Ok(())
+    }
+
+    /// The model's code as text, for people.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn listing(&self, listing: Listing) -> Result<String, Error> {
+        let target = self.options.target()?;
+        let program = self.program(&target)?;
+        let text = match listing {
+            Listing::Kernels => Ok(listing::kernels(&program)),
+            Listing::Clif => listing::clif(&program, &target),
+            Listing::Assembly => {
+                let compiler = codegen::compiler(&target).map_err(codegen_error)?;
+                listing::assembly(&program, &target, &*compiler)
+            }
+        };
+        text.map_err(|error| build_error(Path::new(""), error.into()))
+    }
+
+    /// The lowered program for a target.
+    fn program(&self, target: &Target) -> Result<Program, Error> {
+        if self.options.backend == Backend::Interp {
+            return Err(Error::unsupported(Place::new("backend"), "`interp` makes no code"));
+        }
+        let start = Instant::now();
+        let module = self.module()?.module;
+        self.options.stage("import", start.elapsed());
+        lower(&module, target, &self.options)
     }
 }
 

@@ -38,7 +38,7 @@ mod trainer;
 mod weights;
 
 pub use crate::emit::jit::{TensorView, TensorViewMut};
-pub use aot::Product;
+pub use aot::{Listing, Product};
 pub(crate) use dtypes::{abi_dtype, dtype_of, native_order};
 pub use executable::Statistics;
 pub(crate) use flops::flops;

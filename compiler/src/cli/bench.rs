@@ -5,6 +5,7 @@ use super::buffers::Buffers;
 use super::failure::{Failure, Outcome};
 use super::limits::Limits;
 use super::model::{InputArguments, load};
+use super::output::say;
 use super::{arrays, process};
 use crate::api::Session;
 use crate::error::{Error, Place};
@@ -88,7 +89,7 @@ impl Arguments {
         let times = measure(&mut session, &mut buffers, self.seconds)?;
         let report = self.report(&session, &times, compile_time);
         match self.json {
-            true => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
+            true => say!("{}", serde_json::to_string(&report).unwrap_or_default()),
             false => report.print(),
         }
         if self.profile {
@@ -122,16 +123,21 @@ impl Arguments {
 
 impl Report {
     fn print(&self) {
-        println!("{}, {} backend, {} threads", self.model, self.backend, self.threads);
-        println!(
+        say!("{}, {} backend, {} threads", self.model, self.backend, self.threads);
+        say!(
             "  median {:.3} ms, 95 % below {:.3} ms, fastest {:.3} ms, {} runs",
-            self.median_ms, self.p95_ms, self.min_ms, self.runs
+            self.median_ms,
+            self.p95_ms,
+            self.min_ms,
+            self.runs
         );
-        println!("  {:.1} GFLOP/s", self.gflops);
-        println!("  compiled in {:.1} ms", self.compile_ms);
-        println!(
+        say!("  {:.1} GFLOP/s", self.gflops);
+        say!("  compiled in {:.1} ms", self.compile_ms);
+        say!(
             "  code {} bytes, weights {} bytes, arena {} bytes",
-            self.code_bytes, self.weights_bytes, self.arena_bytes
+            self.code_bytes,
+            self.weights_bytes,
+            self.arena_bytes
         );
     }
 }

@@ -5,6 +5,7 @@ use super::arrays;
 use super::comparison::{Comparison, Elements, Tolerance, compare};
 use super::failure::{Failure, Outcome};
 use super::model::{InputArguments, prepare};
+use super::output::say;
 use graven_ir::DType;
 use std::path::PathBuf;
 
@@ -41,19 +42,19 @@ impl Arguments {
         let mut passes = true;
         for (name, tensor) in &outputs {
             let Some(wanted) = expected.remove(name) else {
-                println!("{name}: not in {}", self.expect.display());
+                say!("{name}: not in {}", self.expect.display());
                 passes = false;
                 continue;
             };
             let comparison = compare(tensor, &wanted, tolerance);
             passes &= comparison.passes();
-            println!("{name}: {}", describe(&comparison, tensor.dtype()));
+            say!("{name}: {}", describe(&comparison, tensor.dtype()));
         }
         for name in expected.keys() {
-            println!("{name}: expected, but the model has no such output");
+            say!("{name}: expected, but the model has no such output");
             passes = false;
         }
-        println!("{} (rtol {:e}, atol {:e})", if passes { "ok" } else { "MISMATCH" }, self.rtol, self.atol);
+        say!("{} (rtol {:e}, atol {:e})", if passes { "ok" } else { "MISMATCH" }, self.rtol, self.atol);
         if passes { Ok(()) } else { Err(Failure::Mismatch) }
     }
 }

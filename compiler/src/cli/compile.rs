@@ -1,21 +1,20 @@
 //! `graven compile`.
 
 use super::arguments::{BackendName, ModelArguments};
-use super::failure::{Failure, Outcome};
+use super::failure::Outcome;
 use super::limits::Limits;
 use super::model::load;
-use super::{arrays, text};
-use crate::api::{Product, WeightsMode};
-use crate::error::{Error, Place};
+use super::{arrays, output, text};
+use crate::api::{Listing, LoadedModel, Product, WeightsMode};
 use clap::ValueEnum;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Compile a model to an executable, an object file or a library
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The file to write
+    /// The file to write; `-` is standard output, for kinds that are text
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Compile for inputs of the shapes that the arrays of this npz file have
@@ -46,13 +45,13 @@ enum Emit {
     Staticlib,
     /// Shared library
     Cdylib,
-    /// Cranelift's text form
+    /// Entry functions and kernels in Cranelift's intermediate representation, as text
     Clif,
-    /// Assembly
+    /// Entry functions and kernels as instructions, as text
     Asm,
-    /// Graph IR
+    /// Graph IR as text, with large constants in a safetensors file next to it
     Gir,
-    /// Kernel IR
+    /// Kernel IR as text
     Kir,
 }
 
@@ -87,13 +86,14 @@ impl Arguments {
             Emit::Staticlib => Product::StaticLibrary,
             Emit::Cdylib => Product::SharedLibrary,
             Emit::Gir => return text::write(&loaded.module()?.module, &self.output),
-            Emit::Clif | Emit::Asm | Emit::Kir => {
-                let name = self.emit.to_possible_value();
-                let name = name.as_ref().map_or("", |value| value.get_name());
-                let reason = format!("`--emit {name}` is not built yet");
-                return Err(Failure::Compiler(Error::unsupported(Place::new("command line"), reason)));
-            }
+            Emit::Clif => return list(&loaded, Listing::Clif, &self.output),
+            Emit::Asm => return list(&loaded, Listing::Assembly, &self.output),
+            Emit::Kir => return list(&loaded, Listing::Kernels, &self.output),
         };
         Ok(loaded.write(product, &self.output)?)
     }
+}
+
+fn list(loaded: &LoadedModel, listing: Listing, path: &Path) -> Outcome {
+    output::write(path, loaded.listing(listing)?.as_bytes())
 }

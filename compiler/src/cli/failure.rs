@@ -4,7 +4,7 @@ use crate::api::{ReadTextError, TextError};
 use crate::error::{Error, Place};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 /// How a command ends.
@@ -71,7 +71,8 @@ impl From<ReadTextError> for Failure {
 /// `error: …` on standard error, with colour on a terminal.
 pub(super) fn complain(message: &str) {
     let (on, off) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    eprintln!("{on}error{off}: {message}");
+    // Where nobody listens there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{on}error{off}: {message}");
 }
 
 /// Panics are our bugs; the user is told where, in a sentence that can be reported.
@@ -108,7 +109,7 @@ fn show_places(error: &TextError) {
         if handler.render_report(&mut text, &labelled).is_err() {
             text = format!("{}\n", item.located(&error.text));
         }
-        eprint!("{text}");
+        let _ = write!(std::io::stderr(), "{text}");
     }
     let count = error.errors.0.len();
     let rest = if count > SHOWN { format!(", of which {SHOWN} are shown") } else { String::new() };

@@ -3,6 +3,7 @@
 use super::arguments::{BackendName, ModelArguments};
 use super::failure::Outcome;
 use super::model::load;
+use super::output::say;
 use crate::api::{LoadedModel, Signature};
 use crate::error::UnsupportedNode;
 use crate::import::onnx::{InputInfo, ModelInfo};
@@ -70,7 +71,7 @@ impl Arguments {
             None => Report::of_module(&loaded.module()?.module),
         };
         match self.json {
-            true => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
+            true => say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
             false => report.print(),
         }
         Ok(())
@@ -116,29 +117,29 @@ impl Report {
 
     fn print(&self) {
         let title = if self.name.is_empty() { "(no name)" } else { &self.name };
-        println!("{title}");
+        say!("{title}");
         if !self.producer.is_empty() {
-            println!("  made by {}", self.producer);
+            say!("  made by {}", self.producer);
         }
         for (domain, version) in &self.opsets {
-            println!("  {domain} opset {version}");
+            say!("  {domain} opset {version}");
         }
         for (heading, tensors) in [("Inputs", &self.inputs), ("Outputs", &self.outputs)] {
-            println!("\n{heading}");
-            tensors.iter().for_each(|tensor| println!("  {}  {}", tensor.name, tensor.type_text()));
+            say!("\n{heading}");
+            tensors.iter().for_each(|tensor| say!("  {}  {}", tensor.name, tensor.type_text()));
         }
-        println!("\nOperators");
+        say!("\nOperators");
         let mut ops: Vec<_> = self.ops.iter().collect();
         ops.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
-        ops.iter().for_each(|(name, count)| println!("  {count:>6}  {name}"));
-        println!("\nParameters  {}", grouped(self.params));
+        ops.iter().for_each(|(name, count)| say!("  {count:>6}  {name}"));
+        say!("\nParameters  {}", grouped(self.params));
         if let Some(flops) = self.flops {
-            println!("FLOPs       {}", grouped(flops));
+            say!("FLOPs       {}", grouped(flops));
         }
         if !self.unsupported.is_empty() {
-            println!("\nNot supported");
+            say!("\nNot supported");
             for node in &self.unsupported {
-                println!("  {} ({}, opset {}): {}", node.node, node.op, node.opset, node.reason);
+                say!("  {} ({}, opset {}): {}", node.node, node.op, node.opset, node.reason);
             }
         }
     }

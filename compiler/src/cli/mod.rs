@@ -74,7 +74,7 @@ pub fn run_command_line() -> ExitCode {
     };
     set_up_logging();
     failure::report_panics();
-    let work = move || match execute(command_line.command) {
+    let work = move || match execute(command_line.command).and_then(|()| output::finish()) {
         Ok(()) => 0,
         Err(failure) => failure.report(),
     };

@@ -3,7 +3,7 @@
 use super::arguments::{BackendName, ModelArguments};
 use super::failure::{Failure, Outcome};
 use super::model::load;
-use super::{arrays, text};
+use super::{arrays, output, text};
 use crate::error::{Error, Place};
 use crate::passes::Context;
 use crate::passes::pipeline::{PIPELINE, Pass, apply};
@@ -65,10 +65,7 @@ impl Arguments {
         module.compact();
         match &self.output {
             Some(path) => text::write(&module, path),
-            None => {
-                print!("{}", text::for_reading(&module));
-                Ok(())
-            }
+            None => output::print(text::for_reading(&module).as_bytes()),
         }
     }
 }

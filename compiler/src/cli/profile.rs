@@ -2,6 +2,7 @@
 
 use super::buffers::Buffers;
 use super::failure::Failure;
+use super::output::say;
 use crate::api::{Session, StepTime};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,16 +33,13 @@ pub(super) fn print(session: &mut Session, buffers: &mut Buffers) -> Result<(), 
     let total: Duration = rows.values().map(|row| row.time).sum();
     let mut rows: Vec<(String, Row)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.time));
-    println!(
-        "\n{:>10} {:>6} {:>8} {:>9} {:>8}  {:<32} from",
-        "ms", "%", "launches", "GFLOP/s", "GB/s", "kernel"
-    );
+    say!("\n{:>10} {:>6} {:>8} {:>9} {:>8}  {:<32} from", "ms", "%", "launches", "GFLOP/s", "GB/s", "kernel");
     for (kernel, row) in &rows {
         let seconds = row.time.as_secs_f64();
         let share = 100.0 * seconds / total.as_secs_f64().max(1e-12);
         let rate = |amount: u64| amount as f64 / seconds.max(1e-12) / 1e9;
         let milliseconds = seconds * 1e3 / RUNS as f64;
-        println!(
+        say!(
             "{milliseconds:>10.4} {share:>6.1} {:>8} {:>9.2} {:>8.2}  {kernel:<32} {}",
             row.launches / RUNS,
             rate(row.flops),
@@ -49,7 +47,7 @@ pub(super) fn print(session: &mut Session, buffers: &mut Buffers) -> Result<(), 
             row.origin
         );
     }
-    println!("{:>10.4}  100.0", total.as_secs_f64() * 1e3 / RUNS as f64);
+    say!("{:>10.4}  100.0", total.as_secs_f64() * 1e3 / RUNS as f64);
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! `graven run`.
 
 use super::arguments::{BackendName, ModelArguments};
-use super::failure::{Failure, Outcome};
+use super::failure::Outcome;
 use super::model::{InputArguments, prepare};
+use super::output::say;
 use super::{arrays, output};
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Run a model and print a summary of each output
@@ -31,11 +31,7 @@ impl Arguments {
         if let Some(file) = file {
             arrays::write(file, &outputs)?;
         }
-        let mut out = std::io::stdout().lock();
-        for (name, tensor) in &outputs {
-            let line = arrays::summary_line(name, tensor);
-            writeln!(out, "{line}").map_err(|error| Failure::usage(format!("standard output: {error}")))?;
-        }
+        outputs.iter().for_each(|(name, tensor)| say!("{}", arrays::summary_line(name, tensor)));
         Ok(())
     }
 }

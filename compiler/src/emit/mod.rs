@@ -8,6 +8,7 @@
 //! * [`archive`], [`linker`]: the formats and tools of libraries and executables
 //! * [`library`], [`executable`]: what users link or run
 //! * [`mod@file`]: files that are there only when they are complete
+//! * [`listing`]: code as text
 //! * [`jit`]: executable memory of this process
 
 pub mod archive;
@@ -19,6 +20,7 @@ pub mod identifier;
 pub mod jit;
 pub mod library;
 pub mod linker;
+pub mod listing;
 pub mod object;
 pub mod packed;
 mod packing;

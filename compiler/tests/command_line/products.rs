@@ -75,6 +75,31 @@ fn text_runs_like_the_model() {
 }
 
 #[test]
+fn code_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = |kind: &str, more: &str| {
+        compile(folder.path(), &format!("--emit {kind} -o digits.txt {more}"));
+        std::fs::read_to_string(folder.path().join("digits.txt")).unwrap()
+    };
+    let kernels = list("kir", "");
+    let parsed = graven::kernel::text::parse_with_spans(&kernels).unwrap();
+    assert!(parsed.len() > 3 && kernels.contains("from first (Conv)"), "{kernels}");
+    for target in ["", "--target aarch64-unknown-linux-gnu"] {
+        for kind in ["clif", "asm"] {
+            let text = list(kind, target);
+            for function in ["; digits_run", "; digits_check_cpu", "; kernel 0 "] {
+                assert!(text.contains(function), "{function} in {kind} {target}\n{text}");
+            }
+            assert_eq!(text.matches("; kernel ").count(), parsed.len());
+        }
+    }
+    assert!(list("clif", "").contains("-> i32 system_v"));
+    assert!(list("asm", "--target aarch64-unknown-linux-gnu").contains("fmla"));
+    let printed = graven("compile {}/digits.onnx --emit kir -o -");
+    assert_eq!((printed.code, printed.stdout), (Some(0), kernels));
+}
+
+#[test]
 fn an_existing_file_survives_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("y.npz"), "precious").unwrap();
