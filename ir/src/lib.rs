@@ -6,6 +6,7 @@
 //! * [`GraphBuilder`]: builds graphs, with numpy-style broadcasting
 //! * [`infer`]: result types from operand types
 //! * [`verify`], [`patch`], [`analysis`]: the rules of the IR, edits that keep them, petgraph over graphs
+//! * [`text`], [`json`]: modules as text
 //! * [`interp`]: the reference interpreter
 //! * [`decompose`]: composites in primitives
 //! * [`deferred`]: tensors that are computed when they are needed
@@ -23,6 +24,7 @@ mod entity;
 mod graph;
 pub mod infer;
 pub mod interp;
+pub mod json;
 mod module;
 mod op;
 pub mod patch;
