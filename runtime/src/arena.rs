@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use core::slice;
 
 use crate::abi::ALIGNMENT;
+use crate::budget;
 use crate::error::Error;
 use crate::sys::memory::{Mapping, exhausted};
 
@@ -50,7 +51,8 @@ impl Arena {
         }
         // One huge page more than needed, so that the block can begin at the start of one.
         let mapped = bytes.checked_add(HUGE_PAGE).ok_or_else(|| exhausted(bytes))?;
-        let mapping = Mapping::anonymous(mapped)?;
+        budget::charge(bytes);
+        let mapping = Mapping::anonymous(mapped).inspect_err(|_| budget::release(bytes))?;
         mapping.advise_huge_pages();
         let skip = mapping.start().align_offset(HUGE_PAGE).min(HUGE_PAGE);
         // SAFETY: `skip` is at most `HUGE_PAGE`, so the result and `bytes` from it on lie in the mapping.
@@ -95,9 +97,10 @@ impl DerefMut for Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        if let Backing::Heap(layout) = self.backing {
+        match self.backing {
             // SAFETY: allocated with this layout, and nothing refers to it any more.
-            unsafe { dealloc(self.start.as_ptr(), layout) };
+            Backing::Heap(layout) => unsafe { dealloc(self.start.as_ptr(), layout) },
+            Backing::Pages { .. } => budget::release(self.bytes),
         }
     }
 }

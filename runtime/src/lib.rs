@@ -8,6 +8,7 @@
 //! - [`abi`]: the interface between a model and its caller;
 //! - [`model`]: a checked view of a model's descriptor, and the shapes that follow from given inputs;
 //! - [`pool`], [`arena`], [`weights`]: what a run uses;
+//! - [`budget`]: a bound on the memory that the compiler takes;
 //! - [`npy`], [`npz`], [`summary`]: arrays in files and in words;
 //! - [`sys`]: the operating system.
 //!
@@ -23,6 +24,7 @@ extern crate std;
 
 pub mod abi;
 pub mod arena;
+pub mod budget;
 mod error;
 pub mod model;
 pub mod npy;

@@ -11,20 +11,13 @@ use crate::text::{Piece, Shape, text};
 /// Numbers have six significant digits, integers all of them.
 pub fn line(name: &str, dtype: DType, shape: &[i64], data: &[u8]) -> String {
     let mut summary = Summary::default();
-    match dtype.bits() {
-        4 => {
-            let count = shape.iter().product::<i64>().unsigned_abs() as usize;
-            let halves = data.iter().flat_map(|byte| [byte & 15, byte >> 4]).take(count);
-            halves.for_each(|half| summary.add(Number::Signed(nibble(dtype, half).into())));
-        }
-        bits => data.chunks_exact(bits as usize / 8).for_each(|element| summary.add(number(dtype, element))),
-    }
+    data.chunks_exact(dtype.bytes()).for_each(|element| summary.add(number(dtype, element)));
     let mut line = text!("%  % %", name, dtype.name(), Shape(shape));
     summary.append(&mut line);
     line
 }
 
-/// The value of an element of 8 bits or more. One function for all types, since most of its time is memory's anyway.
+/// The value of an element. One function for all types, since most of its time is memory's anyway.
 fn number(dtype: DType, element: &[u8]) -> Number {
     let mut low = [0; 8];
     low[..element.len()].copy_from_slice(element);
@@ -40,19 +33,11 @@ fn number(dtype: DType, element: &[u8]) -> Number {
         DType::Bf16 => Number::Float(f32::from_bits((bits as u32) << 16).into()),
         DType::F32 => Number::Float(f32::from_bits(bits as u32).into()),
         DType::F64 => Number::Float(f64::from_bits(bits)),
-        DType::I8 | DType::I16 | DType::I32 | DType::I64 => {
+        DType::I4 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => {
             Number::Signed((bits << missing) as i64 >> missing)
         }
-        DType::Bool | DType::U8 | DType::U16 | DType::U32 | DType::U64 | DType::I4 | DType::U4 => {
-            Number::Unsigned(bits)
-        }
+        DType::Bool | DType::U4 | DType::U8 | DType::U16 | DType::U32 | DType::U64 => Number::Unsigned(bits),
     }
-}
-
-/// The value of the lower half of a byte.
-pub(crate) fn nibble(dtype: DType, half: u8) -> i8 {
-    let unsigned = (half & 15) as i8;
-    if dtype == DType::I4 && unsigned > 7 { unsigned - 16 } else { unsigned }
 }
 
 /// Widens binary16 (IEEE 754-2019, 3.4).
@@ -147,8 +132,8 @@ mod tests {
             Some("min 18446744073709551615")
         );
         assert_eq!(line("b", DType::Bool, &[4], &[0, 1, 1, 0]), "b  bool [4]  min 0  max 1  mean 0.5");
-        assert_eq!(line("n", DType::I4, &[3], &[0x7f, 0x88]), "n  i4 [3]  min -8  max 7  mean -0.666667");
-        assert_eq!(line("n", DType::U4, &[3], &[0x7f, 0x88]), "n  u4 [3]  min 7  max 15  mean 10");
+        assert_eq!(line("n", DType::I4, &[3], &[0xff, 7, 0xf8]), "n  i4 [3]  min -8  max 7  mean -0.666667");
+        assert_eq!(line("n", DType::U4, &[3], &[15, 7, 8]), "n  u4 [3]  min 7  max 15  mean 10");
         assert_eq!(line("e", DType::F64, &[0, 3], &[]), "e  f64 [0, 3]");
         assert_eq!(line("s", DType::I8, &[], &[0x80]), "s  i8 []  min -128  max -128  mean -128");
     }

@@ -2,7 +2,7 @@
  *   y        = scale * x, where scale is the only weight,          shape [N, 3]
  *   flat     = y in one dimension,                                 shape [3 * N]
  *   positive = the indices of the positive elements of x,          shape [P], known after the run
- *   packed   = k, k + 1, k + 2 as 4-bit integers                   shape [3]
+ *   small    = k, k + 1, k + 2 as 4-bit integers                   shape [3]
  *   count    = count + 1, a state                                  shape [1]
  * and fails for k < -8. */
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "graven_abi.h"
 
-enum { X, K, Y, FLAT, POSITIVE, PACKED };
+enum { X, K, Y, FLAT, POSITIVE, SMALL };
 
 typedef struct work {
     const float *x;
@@ -44,9 +44,8 @@ static int32_t run(void *const *io, void *const *state, int64_t *dims, void *are
         if (w.x[i] > 0) positive[count++] = i;
     }
     dims[1] = count;
-    unsigned char *packed = io[PACKED];
-    packed[0] = (unsigned char)((k & 15) | ((k + 1) & 15) << 4);
-    packed[1] = (unsigned char)((k + 2) & 15);
+    signed char *small = io[SMALL];
+    for (int i = 0; i < 3; i++) small[i] = (signed char)((((k + i) & 15) ^ 8) - 8);
     ++*(int64_t *)state[0];
     return GRAVEN_OK;
 }
@@ -65,7 +64,7 @@ static const graven_tensor outputs[] = {
     {"y", GRAVEN_F32, 2, matrix},
     {"flat", GRAVEN_F32, 1, vector},
     {"positive", GRAVEN_I64, 1, found},
-    {"packed", GRAVEN_I4, 1, three},
+    {"small", GRAVEN_I4, 1, three},
 };
 static const graven_tensor states[] = {{"count", GRAVEN_I64, 1, one}};
 static const graven_symbol symbols[] = {

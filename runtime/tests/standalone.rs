@@ -112,7 +112,7 @@ fn k(value: i64) -> (&'static str, DType, Vec<i64>, Vec<u8>) {
 fn check(file: &Path, rows: i64, count: i64) {
     let file = fs::read(file).expect("outputs");
     let archive = Archive::open(&file).expect("an archive");
-    assert_eq!(archive.names().collect::<Vec<_>>(), ["y", "flat", "positive", "packed", "count"]);
+    assert_eq!(archive.names().collect::<Vec<_>>(), ["y", "flat", "positive", "small", "count"]);
     let array = |name: &str| archive.get(name).expect(name).expect(name);
     let scaled: Vec<u8> = values(rows).iter().flat_map(|value| (SCALE * value).to_ne_bytes()).collect();
     assert_eq!((array("y").shape, array("y").data.to_vec()), (vec![rows, 3], scaled.clone()));
@@ -121,7 +121,7 @@ fn check(file: &Path, rows: i64, count: i64) {
     assert_eq!(array("positive").shape, [positive.len() as i64]);
     let positive: Vec<u8> = positive.iter().flat_map(|index| index.to_ne_bytes()).collect();
     assert_eq!(array("positive").data.to_vec(), positive);
-    assert_eq!((array("packed").dtype, array("packed").data.to_vec()), (DType::I8, vec![255, 0, 1]));
+    assert_eq!((array("small").dtype, array("small").data.to_vec()), (DType::I8, vec![255, 0, 1]));
     assert_eq!(array("count").data.to_vec(), count.to_ne_bytes());
 }
 
@@ -147,7 +147,7 @@ fn prints_a_line_per_output() {
 y  f32 [4, 3]  min -25  max 27.5  mean 1.25
 flat  f32 [12]  min -25  max 27.5  mean 1.25
 positive  i64 [5]  min 2  max 10  mean 6
-packed  i4 [3]  min -1  max 1  mean 0
+small  i4 [3]  min -1  max 1  mean 0
 ";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }

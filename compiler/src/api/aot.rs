@@ -127,7 +127,7 @@ fn build_error(path: &Path, error: BuildError) -> Error {
     let reason = error.to_string();
     match error {
         BuildError::Object(ObjectError::Codegen(error)) => codegen_error(error),
-        BuildError::Object(ObjectError::TooLarge { .. } | ObjectError::PackedPort { .. }) => {
+        BuildError::Object(ObjectError::TooLarge { .. }) => {
             Error::unsupported(Place::new("the model"), reason)
         }
         BuildError::Object(ObjectError::Io(_)) | BuildError::Io(_) | BuildError::Link(_) => {

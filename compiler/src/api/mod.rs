@@ -24,7 +24,6 @@
 mod aot;
 mod bind;
 mod cache;
-mod dtypes;
 mod executable;
 mod flops;
 mod interpret;
@@ -39,12 +38,11 @@ mod weights;
 
 pub use crate::emit::jit::{TensorView, TensorViewMut};
 pub use aot::{Listing, Product};
-pub(crate) use dtypes::{abi_dtype, dtype_of, native_order};
 pub use executable::Statistics;
 pub(crate) use flops::flops;
 pub use model::CompiledModel;
 pub use options::{Accuracy, Backend, Observer, Options, Remark, WeightsMode};
 pub use port::Signature;
 pub use session::{Session, StepTime};
-pub use source::{Compiler, LoadedModel, ReadTextError, TextError, read_text};
+pub use source::{Compiler, LoadedModel, ReadTextError, TextError, read_json, read_text};
 pub use trainer::{StepReport, Trainer};

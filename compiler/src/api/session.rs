@@ -1,11 +1,11 @@
 //! Running a compiled model.
 
-use super::dtypes::native_order;
 use super::executable::{Executable, Specialised, Statistics};
 use super::interpret::Interpretation;
 use super::model::in_order;
 use super::port::extents;
 use super::{CompiledModel, Signature};
+use crate::emit::dtypes::native_order;
 use crate::emit::jit::{self, SessionError, TensorView, TensorViewMut};
 use crate::error::{Error, Place};
 use crate::program::Port;

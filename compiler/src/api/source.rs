@@ -5,7 +5,7 @@ use crate::error::{Error, Place};
 use crate::import::onnx::{self, ModelInfo};
 use crate::import::{ImportOptions, ImportReport, Imported, MemoryBudget};
 use bytes::Bytes;
-use graven_ir::{Module, text};
+use graven_ir::{Module, json, text};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Compiler {
         Compiler { options }
     }
 
-    /// A model in a file: text if its name ends with `.gir`, otherwise ONNX. The file must not change as long as the result is used.
+    /// A model in a file: text if its name ends with `.gir`, JSON with `.json`, otherwise ONNX. The file must not change as long as the result is used.
     ///
     /// # Errors
     /// Bad input for files that can't be read and texts that are no modules. An ONNX file is looked at when it is compiled.
@@ -38,6 +38,9 @@ impl Compiler {
         if path.extension().is_some_and(|extension| extension == "gir") {
             let module = read_text(path).map_err(|error| error.summary())?;
             return Ok(self.module(module));
+        }
+        if path.extension().is_some_and(|extension| extension == "json") {
+            return Ok(self.module(read_json(path)?));
         }
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Err(Error::bad_input(file(path), "is a folder")),
@@ -225,18 +228,34 @@ impl ReadTextError {
 /// # Errors
 /// See [`ReadTextError`].
 pub fn read_text(path: &Path) -> Result<Module, ReadTextError> {
-    let unreadable = |error: std::io::Error| {
-        ReadTextError::File(Error::bad_input(file(path), format!("cannot be read: {error}")))
-    };
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| ReadTextError::File(Error::bad_input(file(path), "is no text in UTF-8")))?;
-    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let weights = super::weights::Reader::new(folder);
+    let text = read_utf8(path).map_err(ReadTextError::File)?;
+    let weights = weights_beside(path);
     let reader = |name: &str, key: &str| weights.read(name, key);
     let options = text::ParseOptions { weights: Some(&reader), ..text::ParseOptions::default() };
     match text::parse_with(&text, &options) {
         Ok(parsed) => Ok(parsed.module),
         Err(errors) => Err(ReadTextError::Text(Box::new(TextError { path: path.into(), text, errors }))),
     }
+}
+
+/// The module of a JSON file; constants may stand in safetensors files in its folder.
+///
+/// # Errors
+/// Bad input for a file that can't be read or holds no valid module.
+pub fn read_json(path: &Path) -> Result<Module, Error> {
+    let text = read_utf8(path)?;
+    let weights = weights_beside(path);
+    let reader = |name: &str, key: &str| weights.read(name, key);
+    let options = json::ReadOptions { weights: Some(&reader), ..json::ReadOptions::default() };
+    json::from_str(&text, &options).map_err(|error| Error::bad_input(file(path), error.to_string()))
+}
+
+fn read_utf8(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| Error::bad_input(file(path), format!("cannot be read: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| Error::bad_input(file(path), "is no text in UTF-8"))
+}
+
+fn weights_beside(path: &Path) -> super::weights::Reader {
+    super::weights::Reader::new(path.parent().unwrap_or(Path::new("")).to_path_buf())
 }

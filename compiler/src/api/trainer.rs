@@ -1,8 +1,8 @@
 //! Training a model in this process.
 
-use super::dtypes::native_order;
 use super::{Compiler, Options, Session, TensorView, TensorViewMut};
 use crate::autograd::GradError;
+use crate::emit::dtypes::native_order;
 use crate::emit::jit::SessionError;
 use crate::error::{Error, Place};
 use crate::train::step::module_of;

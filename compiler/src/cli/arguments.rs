@@ -1,6 +1,7 @@
 //! Arguments that several commands have.
 
 use super::failure::Failure;
+use super::limits::Limits;
 use super::observer::Printer;
 use crate::api::{Accuracy, Backend, Observer, Options};
 use crate::import::DimBinding;
@@ -38,7 +39,7 @@ enum AccuracyName {
 /// The model and how to compile it.
 #[derive(Args, Debug)]
 pub(super) struct ModelArguments {
-    /// Model: an ONNX file, or a .gir file
+    /// Model: an ONNX file, or a module as text (.gir) or JSON (.json)
     #[arg(value_name = "MODEL")]
     pub(super) model: PathBuf,
     /// Value or range of a named extent: N=8 or N=1..=32
@@ -53,12 +54,12 @@ pub(super) struct ModelArguments {
     /// Which rewrites of floating-point arithmetic are allowed
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     accuracy: AccuracyName,
-    /// The most memory that the model may take, in bytes or with a unit: 2GB, 512MiB
+    /// The most memory that compiling and the model may take, in bytes or with a unit: 2GB, 512MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
-    pub(super) max_memory: Option<u64>,
+    max_memory: Option<u64>,
     /// How long compiling may take, in seconds
     #[arg(long, value_name = "S", value_parser = parse_seconds)]
-    pub(super) max_seconds: Option<Duration>,
+    max_seconds: Option<Duration>,
     /// Print what the optimiser did and missed, and why
     #[arg(long)]
     pub(super) remarks: bool,
@@ -78,6 +79,11 @@ impl ModelArguments {
             AccuracyName::Default => Accuracy::Default,
             AccuracyName::Fast => Accuracy::Fast,
         }
+    }
+
+    /// Starts watching time and memory.
+    pub(super) fn limits(&self) -> Limits {
+        Limits::set(self.max_memory, self.max_seconds)
     }
 
     /// The options for this machine.

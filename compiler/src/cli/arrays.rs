@@ -1,7 +1,7 @@
 //! Arrays in files.
 
 use super::failure::Failure;
-use crate::api::{abi_dtype, dtype_of, native_order};
+use crate::emit::dtypes::{abi_dtype, from_code, native_order};
 use crate::error::{Error, Place};
 use crate::program::Port;
 use graven_ir::{DType, Tensor};
@@ -53,7 +53,8 @@ fn array(path: &Path, read: Result<npy::Array<'_>, graven_runtime::Error>) -> Re
     })?;
     let shape: Result<Vec<usize>, _> = array.shape.iter().map(|extent| usize::try_from(*extent)).collect();
     let shape = shape.map_err(|_| Failure::file(path, "an extent is negative"))?;
-    let dtype = dtype_of(array.dtype);
+    let dtype =
+        from_code(array.dtype as u32).ok_or_else(|| Failure::file(path, "has an unknown element type"))?;
     // Files are read in the CPU's byte order; tensors are little-endian.
     let data = native_order(dtype, array.data.into_owned());
     Tensor::new(dtype, shape, data).map_err(|error| Failure::file(path, error))
@@ -84,18 +85,9 @@ pub(super) fn write(file: OutputFile, arrays: &[(String, Tensor)]) -> Result<(),
     let mut writer = Writer::new(file);
     for (name, tensor) in arrays {
         let data = native_order(tensor.dtype(), tensor.data().to_vec());
-        writer.add(name, file_dtype(tensor.dtype()), &shape(tensor), &data).map_err(failed)?;
+        writer.add(name, abi_dtype(tensor.dtype()), &shape(tensor), &data).map_err(failed)?;
     }
     writer.finish().and_then(OutputFile::commit).map_err(failed)
-}
-
-/// Files have 4-bit integers as bytes.
-fn file_dtype(dtype: DType) -> graven_runtime::abi::DType {
-    match dtype {
-        DType::I4 => graven_runtime::abi::DType::I8,
-        DType::U4 => graven_runtime::abi::DType::U8,
-        dtype => abi_dtype(dtype),
-    }
 }
 
 fn shape(tensor: &Tensor) -> Vec<i64> {
@@ -105,16 +97,7 @@ fn shape(tensor: &Tensor) -> Vec<i64> {
 /// One line about a tensor: name, type, least, greatest, mean.
 pub(super) fn summary_line(name: &str, tensor: &Tensor) -> String {
     let data = native_order(tensor.dtype(), tensor.data().to_vec());
-    let dtype = abi_dtype(tensor.dtype());
-    match dtype.bits() {
-        // The runtime has two of them in a byte.
-        4 => summary::line(name, dtype, &shape(tensor), &halves(&data)),
-        _ => summary::line(name, dtype, &shape(tensor), &data),
-    }
-}
-
-fn halves(bytes: &[u8]) -> Vec<u8> {
-    bytes.chunks(2).map(|pair| pair[0] & 15 | pair.get(1).map_or(0, |high| high << 4)).collect()
+    summary::line(name, abi_dtype(tensor.dtype()), &shape(tensor), &data)
 }
 
 /// `--input NAME=FILE`.

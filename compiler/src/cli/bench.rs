@@ -3,7 +3,6 @@
 use super::arguments::{BackendName, ModelArguments, parse_seconds};
 use super::buffers::Buffers;
 use super::failure::{Failure, Outcome};
-use super::limits::Limits;
 use super::model::{InputArguments, load};
 use super::output::say;
 use super::{arrays, process};
@@ -61,7 +60,7 @@ struct Report {
 impl Arguments {
     pub(super) fn execute(self) -> Outcome {
         let options = self.model.options(self.backend)?;
-        let limits = Limits::set(self.model.max_memory, self.model.max_seconds);
+        let limits = self.model.limits();
         let loaded = load(&self.model.model, options)?;
         let mut inputs = self.inputs.read(&loaded)?;
         let model = loaded.jit()?;

@@ -2,7 +2,8 @@
 
 use super::arrays::Arrays;
 use super::failure::Failure;
-use crate::api::{Session, Signature, TensorView, TensorViewMut, native_order};
+use crate::api::{Session, Signature, TensorView, TensorViewMut};
+use crate::emit::dtypes::native_order;
 use crate::error::{Error, Place};
 use graven_ir::{DType, Tensor};
 use graven_runtime::arena::Arena;

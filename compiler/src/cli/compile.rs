@@ -2,7 +2,6 @@
 
 use super::arguments::{BackendName, ModelArguments};
 use super::failure::Outcome;
-use super::limits::Limits;
 use super::model::load;
 use super::{arrays, output, text};
 use crate::api::{Listing, LoadedModel, Product, WeightsMode};
@@ -49,7 +48,7 @@ enum Emit {
     Clif,
     /// Entry functions and kernels as instructions, as text
     Asm,
-    /// Graph IR as text, with large constants in a safetensors file next to it
+    /// Graph IR as text, or as JSON if OUT ends with .json, with large constants in a safetensors file next to it
     Gir,
     /// Kernel IR as text
     Kir,
@@ -73,13 +72,13 @@ impl Arguments {
             Weights::File => WeightsMode::File,
         };
         options.target()?;
+        let _limits = self.model.limits();
         let mut loaded = load(&self.model.model, options)?;
         if let Some(path) = &self.inputs {
             let arrays = arrays::read(path, None)?;
             let shapes = arrays.into_iter().map(|(name, tensor)| (name, tensor.shape().to_vec()));
             loaded = loaded.with_input_shapes(shapes.collect());
         }
-        let _limits = Limits::set(self.model.max_memory, self.model.max_seconds);
         let product = match self.emit {
             Emit::Exe => Product::Executable,
             Emit::Obj => Product::Object,

@@ -65,7 +65,9 @@ struct Unsupported {
 
 impl Arguments {
     pub(super) fn execute(self) -> Outcome {
-        let loaded = load(&self.model.model, self.model.options(BackendName::Auto)?)?;
+        let options = self.model.options(BackendName::Auto)?;
+        let _limits = self.model.limits();
+        let loaded = load(&self.model.model, options)?;
         let report = match loaded.describe()? {
             Some(info) => Report::of_model(info, &loaded),
             None => Report::of_module(&loaded.module()?.module),

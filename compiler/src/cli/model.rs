@@ -3,7 +3,6 @@
 use super::arguments::{BackendName, ModelArguments};
 use super::arrays::{self, Arrays};
 use super::failure::Failure;
-use super::limits::Limits;
 use crate::api::{Compiler, LoadedModel, Options, Session, read_text};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -79,7 +78,7 @@ pub(super) fn prepare(
     files: &InputArguments,
 ) -> Result<Prepared, Failure> {
     let options = model.options(backend)?;
-    let _limits = Limits::set(model.max_memory, model.max_seconds);
+    let _limits = model.limits();
     let loaded = load(&model.model, options)?;
     let mut inputs = files.read(&loaded)?;
     let mut session = loaded.jit()?.session()?;

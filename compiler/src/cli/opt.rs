@@ -23,14 +23,16 @@ pub(super) struct Arguments {
     /// Take the extents of the inputs from the arrays of this npz file
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
-    /// Write the text to a file, and large constants to a safetensors file next to it; without it, large constants are left out
+    /// Write the text, or JSON if the name ends with .json, to a file, and large constants to a safetensors file next to it; without it, large constants are left out
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Arguments {
     pub(super) fn execute(self) -> Outcome {
-        let mut loaded = load(&self.model.model, self.model.options(BackendName::Auto)?)?;
+        let options = self.model.options(BackendName::Auto)?;
+        let _limits = self.model.limits();
+        let mut loaded = load(&self.model.model, options)?;
         if let Some(path) = &self.inputs {
             let arrays = arrays::read(path, None)?;
             let shapes = arrays.into_iter().map(|(name, tensor)| (name, tensor.shape().to_vec()));

@@ -1,18 +1,26 @@
 //! Files that take their names only when they are complete.
 
 use super::failure::Failure;
+use crate::emit::file::Registration;
 use graven_runtime::sys::file::{OutputFile, Sink};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Starts a file; the name changes hands at its `commit`.
 pub(super) fn create(path: &Path) -> Result<OutputFile, Failure> {
     let name =
         CString::new(path.as_os_str().as_bytes()).map_err(|_| Failure::file(path, "is no file name"))?;
-    OutputFile::create(&name).map_err(|error| Failure::output(&error))
+    let temporary = |file: &OutputFile| {
+        file.temporary().map_or_else(PathBuf::new, |name| OsStr::from_bytes(name.to_bytes()).into())
+    };
+    let (file, registration) = Registration::new(|| OutputFile::create(&name), temporary)
+        .map_err(|error: graven_runtime::Error| Failure::output(&error))?;
+    // To the end of the process: a temporary name that is gone is no harm.
+    std::mem::forget(registration);
+    Ok(file)
 }
 
 /// Writes a whole file, or to standard output if its name is `-`.

@@ -2,10 +2,10 @@
 //!
 //! Two runs of bytes: the `graven_model` itself, and the tables that it points to. Pointers are listed apart, for the object to relocate.
 
+use super::dtypes::abi_dtype;
 use crate::codegen::cranelift::entry::extents::ComputedExtents;
 use crate::program::{Port, Program};
 use crate::target::Target;
-use graven_ir::DType;
 use graven_runtime::abi;
 use std::mem::{offset_of, size_of};
 use target_lexicon::Endianness;
@@ -54,29 +54,6 @@ pub struct WeightsFacts {
     pub embedded: bool,
 }
 
-/// The code of a dtype in descriptors; `None` for those that inputs and outputs can't have.
-///
-/// The interface packs two 4-bit integers into a byte; programs keep each in a byte of its own.
-pub fn dtype_code(dtype: DType) -> Option<u32> {
-    let code = match dtype {
-        DType::Bool => abi::DType::Bool,
-        DType::I8 => abi::DType::I8,
-        DType::I16 => abi::DType::I16,
-        DType::I32 => abi::DType::I32,
-        DType::I64 => abi::DType::I64,
-        DType::U8 => abi::DType::U8,
-        DType::U16 => abi::DType::U16,
-        DType::U32 => abi::DType::U32,
-        DType::U64 => abi::DType::U64,
-        DType::F16 => abi::DType::F16,
-        DType::BF16 => abi::DType::Bf16,
-        DType::F32 => abi::DType::F32,
-        DType::F64 => abi::DType::F64,
-        DType::I4 | DType::U4 => return None,
-    };
-    Some(code as u32)
-}
-
 /// Size of the states at their bounds, each rounded up to a multiple of 64.
 pub fn state_bytes(program: &Program) -> u64 {
     let bytes = |port: &Port| {
@@ -89,10 +66,7 @@ pub fn state_bytes(program: &Program) -> u64 {
 
 impl Descriptor {
     /// The descriptor of a program.
-    ///
-    /// # Errors
-    /// The name of an input, output or state that has no code for its dtype.
-    pub fn new(program: &Program, target: &Target, weights: WeightsFacts) -> Result<Descriptor, String> {
+    pub fn new(program: &Program, target: &Target, weights: WeightsFacts) -> Descriptor {
         let big = target.triple.endianness() == Ok(Endianness::Big);
         let computed = ComputedExtents::of(program);
         let mut tables = Writer { blob: Blob::default(), big };
@@ -101,7 +75,7 @@ impl Descriptor {
         let ports = [&program.inputs, &program.outputs, &program.states];
         let mut places = [0; 3];
         for (place, ports) in places.iter_mut().zip(ports) {
-            *place = tables.tensors(program, ports, &computed)?;
+            *place = tables.tensors(program, ports, &computed);
         }
         let symbols = tables.symbols(program);
         let mut model =
@@ -139,7 +113,7 @@ impl Descriptor {
         ];
         let leading = pointers.into_iter().filter_map(|(place, pointee)| Some((place, pointee?)));
         model.blob.pointers = leading.collect();
-        Ok(Descriptor { model: model.blob, tables: tables.blob })
+        Descriptor { model: model.blob, tables: tables.blob }
     }
 }
 
@@ -178,24 +152,18 @@ impl Writer {
         place
     }
 
-    fn tensors(
-        &mut self,
-        program: &Program,
-        ports: &[Port],
-        computed: &ComputedExtents,
-    ) -> Result<usize, String> {
+    fn tensors(&mut self, program: &Program, ports: &[Port], computed: &ComputedExtents) -> usize {
         let table = self.room(ports.len() * size_of::<abi::Tensor>());
         for (n, port) in ports.iter().enumerate() {
             let place = table + n * size_of::<abi::Tensor>();
-            let code = dtype_code(port.ty.dtype).ok_or_else(|| port.name.to_string())?;
             let name = self.string(&port.name);
             let dims = self.dims(program, port, computed);
             self.pointer(place + offset_of!(abi::Tensor, name), name);
             self.pointer(place + offset_of!(abi::Tensor, dims), dims);
-            self.put_u32(place + offset_of!(abi::Tensor, dtype), code);
+            self.put_u32(place + offset_of!(abi::Tensor, dtype), abi_dtype(port.ty.dtype) as u32);
             self.put_u32(place + offset_of!(abi::Tensor, rank), port.ty.rank() as u32);
         }
-        Ok(table)
+        table
     }
 
     fn dims(&mut self, program: &Program, port: &Port, computed: &ComputedExtents) -> usize {

@@ -1,6 +1,6 @@
 //! Stand-alone executables: a model's object with a main function, and the runtime.
 
-use super::file::working_folder;
+use super::file::WorkingFolder;
 use super::library::{BuildError, require_host};
 use super::linker::link;
 use super::object::{ObjectFacts, ObjectOptions, write_object};
@@ -27,7 +27,7 @@ pub fn write_executable(
 ) -> Result<ObjectFacts, BuildError> {
     require_host("an executable", target)?;
     require_runtime(target)?;
-    let place = working_folder(path)?;
+    let place = WorkingFolder::beside(path)?;
     let (object, runtime) = (place.path().join("model.o"), place.path().join("runtime.o"));
     let facts = write_object(program, target, compiler, ObjectOptions { main: true, ..options }, &object)?;
     std::fs::write(&runtime, RUNTIME)?;

@@ -1,7 +1,7 @@
 //! Static and shared libraries, each with a header beside it. They need nothing: no runtime, no C library.
 
 use super::archive::write_archive;
-use super::file::{working_folder, write_atomically};
+use super::file::{WorkingFolder, write_atomically};
 use super::header::header;
 use super::linker::{LinkError, link};
 use super::object::{ObjectError, ObjectFacts, ObjectOptions, write_object};
@@ -76,7 +76,7 @@ pub fn write_static_library(
     options: ObjectOptions,
     path: &Path,
 ) -> Result<ObjectFacts, BuildError> {
-    let place = working_folder(path)?;
+    let place = WorkingFolder::beside(path)?;
     let object = place.path().join("model.o");
     let options = ObjectOptions { main: false, ..options };
     let facts = write_object(program, target, compiler, options, &object)?;
@@ -109,7 +109,7 @@ pub fn write_shared_library(
     path: &Path,
 ) -> Result<ObjectFacts, BuildError> {
     require_host("a shared library", target)?;
-    let place = working_folder(path)?;
+    let place = WorkingFolder::beside(path)?;
     let object = place.path().join("model.o");
     let options = ObjectOptions { main: false, ..options };
     let facts = write_object(program, target, compiler, options, &object)?;

@@ -1,6 +1,6 @@
 //! The system's C compiler as a linker: it knows where the system keeps its libraries.
 
-use super::file::beside;
+use super::file::WorkingFolder;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
@@ -70,7 +70,9 @@ fn compiler(variable: Option<&OsStr>) -> (OsString, Vec<OsString>) {
 /// # Errors
 /// See [`LinkError`].
 pub fn link(arguments: &[OsString], output: &Path) -> Result<(), LinkError> {
-    let file = beside(output, true)?.into_temp_path();
+    // In a folder of its own: a linker that outlives this process finds no place to write to.
+    let place = WorkingFolder::beside(output)?;
+    let file = place.path().join("linked");
     let (program, first) = compiler(std::env::var_os("CC").as_deref());
     let name = program.to_string_lossy().into_owned();
     let mut command = Command::new(&program);
@@ -81,7 +83,7 @@ pub fn link(arguments: &[OsString], output: &Path) -> Result<(), LinkError> {
     if !result.status.success() {
         return Err(failed(name, &result));
     }
-    file.persist(output).map_err(|error| error.error)?;
+    std::fs::rename(&file, output)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! * [`identifier`]: names as C identifiers
 //! * [`weights`], `packing`, [`packed`]: the constants of a program in memory and in files
+//! * [`dtypes`]: element types of the compiler and of the interface
 //! * [`descriptor`]: what a generic caller needs to know about a model
 //! * [`object`]: objects for linkers
 //! * [`header`]: what C programs include
@@ -13,6 +14,7 @@
 
 pub mod archive;
 pub mod descriptor;
+pub mod dtypes;
 pub mod executable;
 pub mod file;
 pub mod header;

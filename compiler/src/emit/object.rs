@@ -75,12 +75,6 @@ pub enum ObjectError {
         /// Size of the weights.
         bytes: u64,
     },
-    /// A dtype that the interface packs otherwise than the code expects: unsupported.
-    #[error("`{name}` is of 4-bit integers, which inputs, outputs and states of objects can't be yet")]
-    PackedPort {
-        /// The input, output or state.
-        name: String,
-    },
     /// The file can't be written.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -125,7 +119,6 @@ pub fn write_object(
     let names = EntryNames { prefix: &prefix, exported: true };
     let functions = entry::define(&mut parts.module, program, target, &kernels, &names, data)?;
     let descriptor = Descriptor::new(program, target, weights);
-    let descriptor = descriptor.map_err(|name| ObjectError::PackedPort { name })?;
     let model = parts.descriptor(&descriptor, &functions, data)?;
     if options.main {
         parts.main(model)?;

@@ -1,5 +1,6 @@
 //! The packed weights of a program on their way into a file.
 
+use super::file::TemporaryFile;
 use super::weights::{self, WeightsError};
 use crate::program::Program;
 use graven_runtime::sys::memory::MappedFile;
@@ -8,7 +9,6 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Deref;
 use std::path::Path;
 use target_lexicon::Endianness;
-use tempfile::NamedTempFile;
 
 /// Up to this size the weights are kept in memory; beyond, in a file that is mapped, so that they take no memory that the system can't have back.
 const IN_MEMORY: u64 = 16 << 20;
@@ -22,7 +22,7 @@ pub enum PackedWeights {
         /// The contents.
         map: MappedFile,
         /// The file, deleted on drop.
-        file: NamedTempFile,
+        file: TemporaryFile,
     },
 }
 
@@ -49,8 +49,8 @@ impl PackedWeights {
         folder: &Path,
         endianness: Endianness,
     ) -> Result<PackedWeights, WeightsError> {
-        let file = NamedTempFile::new_in(folder)?;
-        let mut writer = BufWriter::with_capacity(1 << 20, file.as_file());
+        let file = TemporaryFile::beside(&folder.join("weights"))?;
+        let mut writer = BufWriter::with_capacity(1 << 20, file.file());
         weights::stream(program, &mut writer, endianness)?;
         writer.flush()?;
         drop(writer);

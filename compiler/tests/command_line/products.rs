@@ -66,12 +66,22 @@ fn objects_for_other_targets() {
 #[test]
 fn text_runs_like_the_model() {
     let folder = tempfile::tempdir().unwrap();
-    compile(folder.path(), "--emit gir -o digits.gir");
-    assert!(folder.path().join("digits.safetensors").exists());
     let run = |model: &str| graven_in(folder.path(), &format!("run {model} --inputs {{}}/digits_inputs.npz"));
-    let (text, model) = (run("digits.gir"), run("{}/digits.onnx"));
-    assert_eq!(text.code, Some(0), "{}", text.stderr);
-    assert_eq!(text.stdout, model.stdout);
+    let model = run("{}/digits.onnx");
+    for file in ["text.gir", "data.json"] {
+        compile(folder.path(), &format!("--emit gir -o {file}"));
+        assert!(folder.path().join(file).with_extension("safetensors").exists());
+        let text = run(file);
+        assert_eq!((text.code, &text.stdout), (Some(0), &model.stdout), "{}", text.stderr);
+    }
+    let again = graven_in(folder.path(), "opt data.json --passes cse -o again.gir");
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let info = graven_in(folder.path(), "info data.json");
+    assert!(info.stdout.contains("f32[1, 1, 28, 28]"), "{}", info.stdout);
+    std::fs::write(folder.path().join("data.json"), "{\"format\": 1}").unwrap();
+    let broken = run("data.json");
+    assert_eq!(broken.code, Some(2));
+    assert!(broken.stderr.starts_with("error: `data.json`: 1:12: "), "{}", broken.stderr);
 }
 
 #[test]

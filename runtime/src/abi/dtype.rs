@@ -82,23 +82,19 @@ impl DType {
         }
     }
 
-    /// Width of an element in a tensor, in bits.
-    pub fn bits(self) -> u32 {
+    /// Bytes that an element takes in a tensor. A 4-bit integer takes one of its own.
+    pub fn bytes(self) -> usize {
         match self {
-            DType::I4 | DType::U4 => 4,
-            DType::Bool | DType::I8 | DType::U8 => 8,
-            DType::I16 | DType::U16 | DType::F16 | DType::Bf16 => 16,
-            DType::I32 | DType::U32 | DType::F32 => 32,
-            DType::I64 | DType::U64 | DType::F64 => 64,
+            DType::Bool | DType::I8 | DType::U8 | DType::I4 | DType::U4 => 1,
+            DType::I16 | DType::U16 | DType::F16 | DType::Bf16 => 2,
+            DType::I32 | DType::U32 | DType::F32 => 4,
+            DType::I64 | DType::U64 | DType::F64 => 8,
         }
     }
 
     /// Bytes that `elements` elements occupy, or `None` if that exceeds an address.
     pub fn byte_len(self, elements: usize) -> Option<usize> {
-        match self.bits() {
-            4 => Some(elements.div_ceil(2)),
-            bits => elements.checked_mul(bits as usize / 8).filter(|bytes| isize::try_from(*bytes).is_ok()),
-        }
+        elements.checked_mul(self.bytes()).filter(|bytes| isize::try_from(*bytes).is_ok())
     }
 }
 
@@ -118,7 +114,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(DType::U4.byte_len(5), Some(3));
+        assert_eq!(DType::U4.byte_len(5), Some(5));
         assert_eq!(DType::Bf16.byte_len(5), Some(10));
         assert_eq!(DType::F64.byte_len(0), Some(0));
         assert_eq!(DType::F64.byte_len(usize::MAX / 8 + 1), None);

@@ -58,8 +58,8 @@ impl Header {
 
 /// The header for an array in C order and this CPU's byte order.
 pub fn write_header(dtype: DType, shape: &[i64]) -> Vec<u8> {
-    let order = match dtype.bits() {
-        ..=8 => "|",
+    let order = match dtype.bytes() {
+        1 => "|",
         _ if cfg!(target_endian = "big") => ">",
         _ => "<",
     };
@@ -240,6 +240,6 @@ impl<'a> Cursor<'a> {
             }
         };
         let foreign = if cfg!(target_endian = "big") { b'<' } else { b'>' };
-        Ok((dtype, dtype.bits() > 8 && order == foreign))
+        Ok((dtype, dtype.bytes() > 1 && order == foreign))
     }
 }

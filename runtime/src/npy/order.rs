@@ -10,7 +10,7 @@ use crate::sys::memory::try_grow;
 
 /// The elements in C order and the CPU's byte order, borrowed if they are already.
 pub(super) fn to_c_order<'a>(header: &Header, data: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-    let width = (header.dtype.bits() / 8) as usize;
+    let width = header.dtype.bytes();
     let transposed = header.fortran_order && header.shape.len() > 1;
     let mut elements =
         if transposed { Cow::Owned(transpose(&header.shape, data, width)?) } else { Cow::Borrowed(data) };

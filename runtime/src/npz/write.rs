@@ -51,7 +51,7 @@ impl<S: Sink> Writer<S> {
     /// `Kind::BadInput` if `data` has another length than the shape says, the name is too long or there is an
     /// array of that name already; `Kind::System` if it can't be written.
     pub fn add(&mut self, name: &str, dtype: DType, shape: &[i64], data: &[u8]) -> Result<(), Error> {
-        let bytes = npy::element_count(shape)?.checked_mul(dtype.bits().div_ceil(8) as usize);
+        let bytes = npy::element_count(shape)?.checked_mul(dtype.bytes());
         if bytes != Some(data.len()) {
             return Err(Error::bad_input(text!(
                 "array '%' does not have as many bytes as its shape says",

@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::model::{Model, Tensor};
 use crate::npy::{self, Array};
 use crate::npz::Archive;
-use crate::summary::nibble;
 use crate::sys::file::{self, quoted};
 use crate::text::text;
 
@@ -109,29 +108,23 @@ fn buffer(what: &str, tensor: &Tensor<'_>, array: &Array<'_>) -> Result<Arena, E
             wanted
         )));
     }
-    if in_file != tensor.dtype {
-        return pack(what, tensor, array);
+    let range = match tensor.dtype {
+        DType::I4 => Some((-8i8, 7i8)),
+        DType::U4 => Some((0, 15)),
+        _ => None,
+    };
+    if let Some((low, high)) = range
+        && !array.data.iter().all(|byte| (low..=high).contains(&(*byte as i8)))
+    {
+        let message =
+            text!("% '%' has an element outside %..=%", what, tensor.name, i64::from(low), i64::from(high));
+        return Err(Error::bad_input(message));
     }
     let mut buffer = Arena::new(array.data.len())?;
     buffer.copy_from_slice(&array.data);
     if tensor.dtype == DType::Bool {
         // Raw bytes viewed as booleans may hold anything.
         buffer.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
-    }
-    Ok(buffer)
-}
-
-/// Packs bytes into 4-bit integers.
-fn pack(what: &str, tensor: &Tensor<'_>, array: &Array<'_>) -> Result<Arena, Error> {
-    let mut buffer = Arena::new(array.data.len().div_ceil(2))?;
-    for (index, byte) in array.data.iter().enumerate() {
-        let half = byte & 15;
-        if nibble(tensor.dtype, half) as u8 != *byte {
-            let range = if tensor.dtype == DType::I4 { "-8..=7" } else { "0..=15" };
-            let message = text!("% '%' has an element outside %", what, tensor.name, range);
-            return Err(Error::bad_input(message));
-        }
-        buffer[index / 2] |= if index % 2 == 0 { half } else { half << 4 };
     }
     Ok(buffer)
 }

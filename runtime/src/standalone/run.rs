@@ -7,17 +7,17 @@ use core::ptr;
 use super::arguments::Arguments;
 use super::bench;
 use super::inputs::{self, Inputs};
-use crate::abi::{self, DType, RunError};
+use crate::abi::{self, RunError};
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::model::{Model, Tensor};
 use crate::npy;
 use crate::npz::Writer;
 use crate::pool::Pool;
-use crate::summary::{self, nibble};
+use crate::summary;
 use crate::sys::cpus;
 use crate::sys::file::{self, OutputFile};
-use crate::sys::memory::{MappedFile, exhausted, try_grow};
+use crate::sys::memory::{MappedFile, exhausted};
 use crate::text::text;
 use crate::weights;
 
@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
             let mut writer = Writer::new(output);
             for (tensor, buffer) in outputs.clone().chain(self.model.states.iter().zip(&self.states)) {
                 let shape = tensor.shape(&self.symbols, &extents);
-                add(&mut writer, tensor, &shape, contents(tensor, &shape, buffer)?)?;
+                writer.add(tensor.name, tensor.dtype, &shape, contents(tensor, &shape, buffer)?)?;
             }
             writer.finish()?.commit()?;
         }
@@ -154,22 +154,4 @@ fn contents<'b>(tensor: &Tensor<'_>, shape: &[i64], buffer: &'b Arena) -> Result
     let bytes = npy::element_count(shape).ok().and_then(|count| tensor.dtype.byte_len(count));
     let contents = bytes.and_then(|bytes| buffer.get(..bytes));
     contents.ok_or_else(|| Error::model(text!("output '%' is larger than its bounds", tensor.name)))
-}
-
-/// Adds a tensor to an archive; 4-bit integers as bytes.
-fn add(
-    writer: &mut Writer<OutputFile>,
-    tensor: &Tensor<'_>,
-    shape: &[i64],
-    data: &[u8],
-) -> Result<(), Error> {
-    if !matches!(tensor.dtype, DType::I4 | DType::U4) {
-        return writer.add(tensor.name, tensor.dtype, shape, data);
-    }
-    let mut bytes = Vec::new();
-    try_grow(&mut bytes, npy::element_count(shape)?)?;
-    for (byte, half) in bytes.iter_mut().zip(data.iter().flat_map(|pair| [pair & 15, pair >> 4])) {
-        *byte = nibble(tensor.dtype, half) as u8;
-    }
-    writer.add(tensor.name, tensor.dtype, shape, &bytes)
 }

@@ -202,6 +202,11 @@ impl OutputFile {
         Ok(OutputFile { file, path, temporary: Some(temporary) })
     }
 
+    /// The name that the file has until it is complete; none if it is written directly.
+    pub fn temporary(&self) -> Option<&CStr> {
+        self.temporary.as_deref()
+    }
+
     /// Brings the contents to disk and gives the file its name.
     ///
     /// # Errors
