@@ -26,6 +26,7 @@ pub mod error;
 pub mod form;
 pub mod import;
 pub mod kernel;
+mod mapped;
 pub mod passes;
 pub mod pipeline;
 pub mod program;

@@ -4,6 +4,7 @@
 //! parts is zero.
 
 use super::packing::pack;
+use crate::mapped;
 use crate::program::{Program, WeightsPart, WeightsSource};
 use std::io::{self, Write};
 use target_lexicon::Endianness;
@@ -71,7 +72,9 @@ pub fn stream(
         zeros(output, offset - end)?;
         end = offset + bytes as u64;
         if let (WeightsSource::Plain(tensor), Endianness::Little) = (&part.source, endianness) {
-            output.write_all(&tensor.to_bytes())?;
+            let data = tensor.to_bytes();
+            output.write_all(&data)?;
+            mapped::release(&data);
             continue;
         }
         buffer.clear();
@@ -113,6 +116,7 @@ fn write_part(source: &WeightsSource, place: &mut [u8], endianness: Endianness) 
             _ => pack::<8>(&data, packing, place)?,
         },
     }
+    mapped::release(&data);
     if endianness == Endianness::Big {
         place.chunks_exact_mut(bytes).for_each(<[u8]>::reverse);
     }

@@ -20,10 +20,8 @@ pub(super) fn map_file(path: &Path) -> Result<Bytes, Error> {
     if metadata.len() == 0 {
         return Ok(Bytes::new());
     }
-    // SAFETY: the mapping is private and read-only, and outlives every slice because `Bytes` owns it. That nobody shortens or
-    // rewrites a model while it is compiled is the documented contract of `import_file`.
-    let mapping = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-    Ok(Bytes::from_owner(mapping))
+    // That nobody shortens or rewrites a model while it is compiled is the documented contract of `import_file`.
+    crate::mapped::map(&file).map_err(failed)
 }
 
 /// The folder of a model, from which alone external tensors are read, and what memory its tensors may take.
