@@ -1,4 +1,5 @@
-//! Runs ONNX's own node tests through the interpreter and as compiled code; see `graven_tests::node_tests`.
+//! Runs ONNX's own node tests, and those of ONNX Runtime's operators in `onnx_contrib/`, through the interpreter and as compiled code; see
+//! `graven_tests::node_tests`.
 
 use graven_tests::executor::{Executor, Interpreter, Jit};
 use graven_tests::node_tests::{self, Outcome, SkipList};
@@ -12,14 +13,18 @@ const EXECUTORS: [(&dyn Executor, &str); 2] = [(&Interpreter, "skip.txt"), (&Jit
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let Some(folder) = node_tests::folder() else {
-        eprintln!("{} is not set: ONNX's node tests are not run", node_tests::FOLDER_VARIABLE);
-        return ExitCode::SUCCESS;
-    };
-    let cases = match node_tests::cases(&folder) {
-        Ok(cases) => cases,
-        Err(error) => return fail(&format!("{}: {error}", folder.display())),
-    };
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx_contrib/cases")];
+    match node_tests::folder() {
+        Some(folder) => folders.push(folder),
+        None => eprintln!("{} is not set: ONNX's node tests are not run", node_tests::FOLDER_VARIABLE),
+    }
+    let mut cases = Vec::new();
+    for folder in folders {
+        match node_tests::cases(&folder) {
+            Ok(names) => cases.extend(names.into_iter().map(|name| (folder.join(&name), name))),
+            Err(error) => return fail(&format!("{}: {error}", folder.display())),
+        }
+    }
     let mut trials = Vec::new();
     let mut lists: Vec<Arc<Mutex<SkipList>>> = Vec::new();
     for (executor, file) in EXECUTORS {
@@ -28,11 +33,11 @@ fn main() -> ExitCode {
             Ok(list) => Arc::new(Mutex::new(list)),
             Err(error) => return fail(&error),
         };
-        for case in &cases {
+        for (path, case) in &cases {
             if lists.iter().any(|list| is_listed(list, case)) {
                 continue;
             }
-            let (path, name, list) = (folder.join(case), case.clone(), Arc::clone(&list));
+            let (path, name, list) = (path.clone(), case.clone(), Arc::clone(&list));
             let trial = move || judge(node_tests::run(&path, executor), &name, &list);
             trials.push(Trial::test(case.clone(), trial).with_kind(executor.name()));
         }

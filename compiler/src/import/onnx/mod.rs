@@ -216,10 +216,7 @@ pub fn read_values(bytes: impl Into<Bytes>, kind: ValueKind) -> Result<Vec<Tenso
     let bytes: Bytes = bytes.into();
     let failed = |error: prost::DecodeError| Error::bad_input(Place::new("value"), error.to_string());
     let sequence = match kind {
-        ValueKind::Tensor => return Ok(vec![read_tensor(bytes)?.1]),
-        ValueKind::Other => {
-            return Err(Error::unsupported(Place::new("value"), "is neither a tensor nor a list of tensors"));
-        }
+        ValueKind::Tensor | ValueKind::Other => return Ok(vec![read_tensor(bytes)?.1]),
         ValueKind::Sequence => proto::SequenceProto::decode(bytes).map_err(failed)?.tensor_values,
         ValueKind::OptionalTensor | ValueKind::OptionalSequence => {
             let optional = proto::OptionalProto::decode(bytes).map_err(failed)?;

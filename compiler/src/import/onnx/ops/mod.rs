@@ -13,18 +13,22 @@
 //! * [`control`], [`recurrent`]: control flow
 //! * [`sequence`]: sequences and optionals
 //! * [`signal`]: Fourier transforms and windows
-//! * `loss`: losses
+//! * [`contrib`]: the domain of ONNX Runtime
+//! * `loss`, `optimizer`: losses and updates of parameters
+//! * `features`: functions of features
 
 mod activation;
 mod attention;
 mod boxes;
 mod constant;
+mod contrib;
 mod control;
 mod conv;
 mod deform;
 mod determinant;
 mod einsum;
 mod elementwise;
+mod features;
 mod flex;
 mod grid;
 mod indexing;
@@ -32,6 +36,7 @@ mod loss;
 mod matmul;
 mod ngrams;
 mod norm;
+mod optimizer;
 mod pool;
 mod quantize;
 mod recurrent;
@@ -67,6 +72,11 @@ const fn op(name: &'static str, handler: Handler) -> Row {
 /// An ONNX operator since a version.
 const fn since(version: i64, name: &'static str, handler: Handler) -> Row {
     Row { domain: "", name, versions: (version, i64::MAX), handler }
+}
+
+/// An operator of ONNX Runtime's own domain.
+const fn contrib(name: &'static str, handler: Handler) -> Row {
+    Row { domain: "com.microsoft", name, versions: (1, i64::MAX), handler }
 }
 
 /// An ONNX operator that was retired after a version.
@@ -287,6 +297,39 @@ static OPS: &[Row] = &[
     // Losses.
     op("NegativeLogLikelihoodLoss", loss::negative_log_likelihood),
     op("SoftmaxCrossEntropyLoss", loss::softmax_cross_entropy),
+    Row { domain: "ai.onnx.preview.training", ..op("Adagrad", optimizer::adagrad) },
+    Row { domain: "ai.onnx.preview.training", ..op("Adam", optimizer::adam) },
+    Row { domain: "ai.onnx.preview.training", ..op("Momentum", optimizer::momentum) },
+    // Features.
+    Row { domain: "ai.onnx.ml", ..op("Binarizer", features::binarizer) },
+    Row { domain: "ai.onnx.ml", ..op("ArrayFeatureExtractor", features::array_feature_extractor) },
+    // ONNX Runtime's fused and quantised operators. `SimplifiedLayerNormalization` has ONNX's domain in its files.
+    op("SimplifiedLayerNormalization", norm::rms_norm),
+    contrib("Attention", contrib::attention),
+    contrib("MultiHeadAttention", contrib::multi_head_attention),
+    contrib("RotaryEmbedding", contrib::rotary_embedding),
+    contrib("Gelu", |c| contrib::activated_gelu(c, false)),
+    contrib("BiasGelu", |c| contrib::activated_gelu(c, false)),
+    contrib("FastGelu", |c| contrib::activated_gelu(c, true)),
+    contrib("QuickGelu", contrib::quick_gelu),
+    contrib("FusedMatMul", contrib::fused_matmul),
+    contrib("FusedGemm", contrib::fused_gemm),
+    contrib("FusedConv", contrib::fused_conv),
+    contrib("SkipLayerNormalization", contrib::skip_layer_norm),
+    contrib("SkipSimplifiedLayerNormalization", contrib::skip_rms_norm),
+    contrib("EmbedLayerNormalization", contrib::embed_layer_norm),
+    contrib("QuantizeLinear", quantize::quantize_linear),
+    contrib("DequantizeLinear", quantize::dequantize_linear),
+    contrib("QLinearAdd", |c| contrib::binary(c, B::Add)),
+    contrib("QLinearMul", |c| contrib::binary(c, B::Mul)),
+    contrib("QLinearSigmoid", |c| contrib::unary(c, |c| elementwise::unary(c, U::Sigmoid))),
+    contrib("QLinearLeakyRelu", |c| contrib::unary(c, activation::leaky_relu)),
+    contrib("QLinearSoftmax", |c| contrib::unary(c, |c| norm::softmax(c, false))),
+    contrib("QLinearAveragePool", |c| contrib::unary(c, pool::average_pool)),
+    contrib("QLinearGlobalAveragePool", |c| contrib::unary(c, |c| pool::global(c, Kind::Mean))),
+    contrib("QLinearConcat", contrib::concat),
+    contrib("MatMulIntegerToFloat", contrib::float_matmul),
+    contrib("DynamicQuantizeMatMul", contrib::dynamic_matmul),
 ];
 
 static INDEX: LazyLock<FxHashMap<(&str, &str), Vec<&Row>>> = LazyLock::new(|| {

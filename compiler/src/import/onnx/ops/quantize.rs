@@ -98,7 +98,7 @@ pub(super) fn quantize_linear(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
 }
 
 /// saturate(round(x ÷ scale) + zero point).
-fn quantize(
+pub(super) fn quantize(
     c: &mut Context<'_, '_, '_>,
     x: ValueId,
     scale: ValueId,
@@ -141,7 +141,7 @@ pub(super) fn dequantize_linear(c: &mut Context<'_, '_, '_>) -> Result<Outputs> 
 }
 
 /// (x − zero point) · scale.
-fn dequantize(
+pub(super) fn dequantize(
     c: &mut Context<'_, '_, '_>,
     x: ValueId,
     scale: ValueId,
@@ -155,6 +155,11 @@ fn dequantize(
 /// `DynamicQuantizeLinear`: u8 with scale and zero point from the range of the data, which includes 0.
 pub(super) fn dynamic_quantize(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let x = c.value(0)?;
+    Ok(Outputs::values(dynamic_quantize_of(c, x)?))
+}
+
+/// Elements, scale and zero point.
+pub(super) fn dynamic_quantize_of(c: &mut Context<'_, '_, '_>, x: ValueId) -> Result<[ValueId; 3]> {
     let axes: Vec<usize> = (0..c.shape(x).len()).collect();
     let low = c.reduce(ReduceOp::Min, x, &axes, false)?;
     let low = c.binary_scalar(BinaryOp::Min, low, 0.0)?;
@@ -170,7 +175,7 @@ pub(super) fn dynamic_quantize(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let rounded = c.unary(UnaryOp::Round, negated)?;
     let zero_point = c.cast(rounded, DType::U8)?;
     let y = quantize(c, x, scale, zero_point, 0)?;
-    Ok(Outputs::values([y, scale, zero_point]))
+    Ok([y, scale, zero_point])
 }
 
 /// `MatMulInteger`: zero points are scalars, or one for each row of a and column of b.
@@ -179,7 +184,8 @@ pub(super) fn matmul_integer(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     Ok(integer_product(c, [a, b], [a_zero, b_zero])?.into())
 }
 
-fn integer_product(
+/// The product of integers less their zero points, in i32.
+pub(super) fn integer_product(
     c: &mut Context<'_, '_, '_>,
     [a, b]: [ValueId; 2],
     [a_zero, b_zero]: [Option<ValueId>; 2],

@@ -1,8 +1,11 @@
 use super::{model, node, value};
 use crate::error::Error;
 use crate::import::onnx::import_bytes;
-use crate::import::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use crate::import::onnx::proto::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+};
 use crate::import::{ImportOptions, MemoryBudget};
+use prost::Message;
 
 fn import(bytes: Vec<u8>, memory: u64) -> Result<(), Error> {
     let options = ImportOptions { memory: MemoryBudget::new(memory), ..ImportOptions::default() };
@@ -51,6 +54,40 @@ fn bodies_may_be_nested_but_not_without_end() {
         matches!(&error, Error::BadInput { reason, .. } if reason.contains("recursion limit")),
         "{error}"
     );
+}
+
+#[test]
+fn functions_may_call_each_other_but_not_without_end() {
+    // A chain of functions, each of which calls the next; the last one calls an operator.
+    let chain = |count: usize| {
+        let opsets = [("", 21), ("f", 1)]
+            .map(|(domain, version)| OperatorSetIdProto { domain: domain.into(), version });
+        let call = |place: usize, input: &str, output: &str| match place == count {
+            true => node("Abs", &[input], output),
+            false => NodeProto { domain: "f".into(), ..node(&format!("f{place}"), &[input], output) },
+        };
+        let function = |place: usize| FunctionProto {
+            name: format!("f{place}"),
+            domain: "f".into(),
+            input: vec!["a".into()],
+            output: vec!["b".into()],
+            node: vec![call(place + 1, "a", "b")],
+            opset_import: opsets.to_vec(),
+            ..FunctionProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![call(0, "x", "y")],
+            input: vec![value("x", &[2])],
+            output: vec![value("y", &[2])],
+            ..GraphProto::default()
+        };
+        let functions = (0..count).map(function).collect();
+        ModelProto { graph: Some(graph), opset_import: opsets.to_vec(), functions, ..ModelProto::default() }
+            .encode_to_vec()
+    };
+    assert_eq!(import(chain(100), u64::MAX), Ok(()));
+    let error = import(chain(1000), u64::MAX).unwrap_err();
+    assert!(error.to_string().contains("nested more than 100 levels deep"), "{error}");
 }
 
 #[test]
