@@ -42,17 +42,36 @@ impl Executor for Jit {
 
     fn run(&self, module: &Module, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
         let target = Target::host().map_err(|error| error.to_string())?;
-        let mut remarks = Remarks::default();
-        let program = pipeline::lower(module, &target, Accuracy::Default, &mut remarks, &mut |_, _, _| {});
-        let program = program.map_err(|error| error.to_string())?;
-        let model = CompiledModel::new(&program, &target, JitOptions::default());
-        let model = model.map_err(|error| error.to_string())?;
-        let single = run_compiled(&model, inputs, 1)?;
-        let shared = run_compiled(&model, inputs, 3)?;
-        match single.iter().zip(&shared).position(|(one, other)| one != other) {
-            None => Ok(single),
-            Some(output) => Err(format!("output {output} depends on the number of workers")),
-        }
+        compile_and_run(&target, module, inputs)
+    }
+}
+
+/// As [`Jit`], by the wide backend; the portable one where the host has no wide vectors.
+pub struct Wide;
+
+impl Executor for Wide {
+    fn name(&self) -> &'static str {
+        "wide"
+    }
+
+    fn run(&self, module: &Module, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+        let target = Target::host().map_err(|error| error.to_string())?;
+        compile_and_run(&target.clone().widened().unwrap_or(target), module, inputs)
+    }
+}
+
+/// Compiles for a target of this machine; one and three workers must leave the same bits.
+fn compile_and_run(target: &Target, module: &Module, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let mut remarks = Remarks::default();
+    let program = pipeline::lower(module, target, Accuracy::Default, &mut remarks, &mut |_, _, _| {});
+    let program = program.map_err(|error| error.to_string())?;
+    let model = CompiledModel::new(&program, target, JitOptions::default());
+    let model = model.map_err(|error| error.to_string())?;
+    let single = run_compiled(&model, inputs, 1)?;
+    let shared = run_compiled(&model, inputs, 3)?;
+    match single.iter().zip(&shared).position(|(one, other)| one != other) {
+        None => Ok(single),
+        Some(output) => Err(format!("output {output} depends on the number of workers")),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Single kernels, interpreted and compiled.
 
-use graven::codegen::CodegenError;
+use graven::codegen::cranelift::CraneliftCompiler;
+use graven::codegen::wide::WideCompiler;
+use graven::codegen::{CodegenError, KernelCompiler};
 use graven::emit::jit::JitError;
 use graven::emit::jit::JitKernel;
 use graven::kernel::interp::{self, RunLimits};
@@ -23,8 +25,8 @@ pub struct Results {
     pub status: i32,
 }
 
-/// Runs a kernel by the interpreter, then compiled for every CPU level of the host that has its instructions, and with several numbers of tasks. Every
-/// run must leave the same bits, but for those of NaNs.
+/// Runs a kernel by the interpreter, then compiled by every code generator for every CPU level of the host that has its instructions, with several numbers
+/// of tasks. Every run must leave the same bits, but for those of NaNs.
 ///
 /// # Errors
 /// What the verifier or the interpreter says, or how a compiled kernel differs.
@@ -35,19 +37,38 @@ pub fn run_everywhere(kernel: &Kernel, buffers: &[Vec<u8>], extents: &[i64]) -> 
     let expected = Results { buffers: memory, status: outcome.status };
     let tasks = if kernel.parallel_loop().is_some() { &TASKS[..] } else { &TASKS[..1] };
     for target in host_levels()? {
-        let compiled = match JitKernel::new(kernel, &target) {
-            Ok(compiled) => compiled,
-            // Lower levels lack instructions; the host itself must do.
-            Err(JitError::Codegen(CodegenError::Unsupported { .. })) if target.cpu != "native" => continue,
-            Err(error) => return Err(format!("on {}: {error}", target.cpu)),
-        };
-        for tasks in tasks {
-            let found = call(kernel, &compiled, buffers, extents, *tasks);
-            difference(kernel, &expected, &found)
-                .map_err(|message| format!("compiled for {}, {tasks} tasks: {message}", target.cpu))?;
+        for (name, backend) in backends(&target)? {
+            let compiled = match JitKernel::with_compiler(kernel, &target, &*backend) {
+                Ok(compiled) => compiled,
+                // Lower levels lack instructions; the host itself must do.
+                Err(JitError::Codegen(CodegenError::Unsupported { .. })) if target.cpu != "native" => {
+                    continue;
+                }
+                Err(error) => return Err(format!("{name} for {}: {error}", target.cpu)),
+            };
+            for tasks in tasks {
+                let found = call(kernel, &compiled, buffers, extents, *tasks);
+                difference(kernel, &expected, &found).map_err(|message| {
+                    format!("compiled by {name} for {}, {tasks} tasks: {message}", target.cpu)
+                })?;
+            }
         }
     }
     Ok(expected)
+}
+
+/// A code generator with its name.
+type Backend = (&'static str, Box<dyn KernelCompiler>);
+
+/// The code generators of a target.
+fn backends(target: &Target) -> Result<Vec<Backend>, String> {
+    let portable = CraneliftCompiler::new(target).map_err(|error| error.to_string())?;
+    let mut backends: Vec<Backend> = vec![("cranelift", Box::new(portable))];
+    if target.widest_vector().is_some() {
+        let wide = WideCompiler::new(target).map_err(|error| error.to_string())?;
+        backends.push(("wide", Box::new(wide)));
+    }
+    Ok(backends)
 }
 
 /// The CPU levels that this machine can run, itself last.

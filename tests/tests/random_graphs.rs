@@ -1,8 +1,8 @@
-//! Random graphs: compiled code gives what the interpreter gives, and the same bits with one worker and with three.
+//! Random graphs: code of both backends gives what the interpreter gives, and the same bits with one worker and with three.
 
 use graven_ir::verify::verify;
 use graven_tests::choices::{Choices, cases};
-use graven_tests::executor::{Executor, Interpreter, Jit};
+use graven_tests::executor::{Executor, Interpreter, Jit, Wide};
 use graven_tests::random_graph::{compare, random_case};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -16,11 +16,13 @@ fn check(numbers: Vec<u32>) -> Result<(), TestCaseError> {
     let fail = |message: String| TestCaseError::fail(format!("{message}\n{}", case.module));
     verify(&case.module).map_err(|errors| fail(format!("{errors:?}")))?;
     let expected = Interpreter.run(&case.module, &case.inputs).map_err(fail)?;
-    let found = Jit.run(&case.module, &case.inputs).map_err(fail)?;
-    for (output, ((expected, found), exactness)) in
-        expected.iter().zip(&found).zip(&case.exactness).enumerate()
-    {
-        compare(*exactness, expected, found).map_err(|message| fail(format!("output {output} {message}")))?;
+    for executor in [&Jit as &dyn Executor, &Wide] {
+        let found = executor.run(&case.module, &case.inputs).map_err(fail)?;
+        let outputs = expected.iter().zip(&found).zip(&case.exactness).enumerate();
+        for (output, ((expected, found), exactness)) in outputs {
+            compare(*exactness, expected, found)
+                .map_err(|message| fail(format!("{}: output {output} {message}", executor.name())))?;
+        }
     }
     Ok(())
 }
