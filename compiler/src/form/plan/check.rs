@@ -3,6 +3,7 @@
 //! A write makes a buffer whole and breaks those that share memory with it; what is read must be whole. Loops are gone through with no, one and two trips, branches
 //! either way, so that a buffer that a later trip still reads is seen to be broken by the trip before.
 
+use super::in_place::is_element_by_element;
 use crate::kernel::Access;
 use crate::program::{Launch, Loop, Place, Program, SlotId, Step};
 
@@ -23,7 +24,8 @@ pub fn check(program: &Program) -> Result<(), String> {
     for trips in 0..=2 {
         for branches in [Branches::Then, Branches::Otherwise, Branches::Alternating] {
             let pointers = vec![None; program.pointers as usize];
-            let mut run = Run { program, trips, branches, taken: 0, pointers, whole: Vec::new() };
+            let mut run =
+                Run { program, trips, branches, taken: 0, pointers, whole: Vec::new(), in_place: Vec::new() };
             run.steps(&program.steps)?;
         }
     }
@@ -40,6 +42,8 @@ struct Run<'p> {
     pointers: Vec<Option<SlotId>>,
     /// Buffers in the arena that hold what was written to them.
     whole: Vec<SlotId>,
+    /// Arguments of the current launch that may share memory.
+    in_place: Vec<(SlotId, SlotId)>,
 }
 
 impl Run<'_> {
@@ -47,7 +51,10 @@ impl Run<'_> {
         for step in steps {
             match step {
                 Step::Launch(launch) => self.launch(launch)?,
-                Step::Copy { from, to } => self.access(&[*from], &[*to])?,
+                Step::Copy { from, to } => {
+                    self.in_place.clear();
+                    self.access(&[*from], &[*to])?;
+                }
                 Step::If(branch) => {
                     self.access(&[branch.condition], &[])?;
                     self.taken += 1;
@@ -74,7 +81,26 @@ impl Run<'_> {
                 .map(|(_, slot)| slot)
                 .collect()
         };
+        self.in_place = self.pairs_in_place(launch);
         self.access(&of(true), &of(false)).map_err(|error| format!("{}: {error}", kernel.name))
+    }
+
+    /// Pairs of a read and a written argument at one place that the kernel goes through element by element.
+    fn pairs_in_place(&self, launch: &Launch) -> Vec<(SlotId, SlotId)> {
+        let kernel = &self.program.kernels[launch.kernel];
+        let place = |slot: SlotId| self.program.slots[slot].place;
+        let once = |slot: SlotId| launch.arguments.iter().filter(|other| **other == slot).count() == 1;
+        let arguments = || kernel.arguments().zip(launch.arguments.iter().copied());
+        let mut pairs = Vec::new();
+        for ((operand, x), from) in arguments().filter(|((_, x), _)| x.access == Access::Read) {
+            for ((result, _), to) in arguments().filter(|((_, y), _)| y.access == Access::Write) {
+                let shared = x.elements.upper() > 0 && place(from) == place(to) && once(from) && once(to);
+                if shared && is_element_by_element(kernel, operand, result) {
+                    pairs.push((from, to));
+                }
+            }
+        }
+        pairs
     }
 
     fn nest(&mut self, nest: &Loop) -> Result<(), String> {
@@ -144,7 +170,9 @@ impl Run<'_> {
             }
         }
         for slot in &written {
-            if let Some(other) = read.iter().chain(&written).find(|other| self.overlap(**other, *slot)) {
+            let collides =
+                |other: &&SlotId| self.overlap(**other, *slot) && !self.in_place.contains(&(**other, *slot));
+            if let Some(other) = read.iter().chain(&written).find(collides) {
                 return Err(format!("{slot} and {other} share memory in one step"));
             }
             self.write(*slot)?;

@@ -104,13 +104,17 @@ pub fn nest(body: &mut Body, pieces: &Pieces, nodes: usize) -> Result<(), FormEr
 fn chunks(body: &mut Body, unroll: i64) -> Result<(), FormError> {
     let total = body.domain.extents.iter().fold(Dim::ONE, |product, extent| product * extent);
     let short = total.upper() <= TASK_ELEMENTS;
-    let tasks = if short { Dim::ONE } else { total.ceil_div(&Dim::from(TASK_ELEMENTS)) };
+    let chunk = chunk_length(&total);
+    let tasks = if short { Dim::ONE } else { total.ceil_div(&Dim::from(chunk)) };
     let parallel = body.draft.builder.open_parallel(&tasks);
     let (start, end) = match short {
         true => (Dim::ZERO, total),
         false => {
-            let start = &parallel.index * TASK_ELEMENTS;
-            let end = (&start + TASK_ELEMENTS).minimum(&total);
+            let start = &parallel.index * chunk;
+            let end = match total.modulo(&Dim::from(chunk)).is(0) {
+                true => &start + chunk,
+                false => (&start + chunk).minimum(&total),
+            };
             (start, end)
         }
     };
@@ -123,6 +127,14 @@ fn chunks(body: &mut Body, unroll: i64) -> Result<(), FormError> {
     }
     body.draft.builder.close_loop(parallel, Vec::new());
     Ok(())
+}
+
+/// Elements per task of a long coordinate: where there are such numbers, one that divides it, and is a multiple of a cache line's elements, so that all tasks are alike.
+fn chunk_length(total: &Dim) -> i64 {
+    const LINE: i64 = 16;
+    let Some(total) = total.as_const() else { return TASK_ELEMENTS };
+    let candidates = (TASK_ELEMENTS / 4..=TASK_ELEMENTS).rev();
+    candidates.into_iter().find(|length| length % LINE == 0 && total % length == 0).unwrap_or(TASK_ELEMENTS)
 }
 
 /// Loops over the coordinates behind those given.
