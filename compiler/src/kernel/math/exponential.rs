@@ -2,7 +2,7 @@
 //! Elementary Functions", 1980, chapter 6). k comes out of the low bits of x·log₂e + 1.5·2ᵐ, without a conversion to integers.
 
 use super::float::FloatMath;
-use crate::kernel::{Binary, Unary, Val};
+use crate::kernel::{Binary, Compare, Unary, Val};
 use std::f64::consts::LOG2_E;
 
 /// x = k·ln 2 + r.
@@ -69,16 +69,18 @@ impl FloatMath<'_> {
         self.exp_shifted(x, 0)
     }
 
-    /// eˣ for x ≤ 0: 14 operations (f64: 19). Positive x up to 20 give right results too.
+    /// eˣ for x ≤ 0, where results below 2⁻¹²⁵ (f64: 2⁻¹⁰²¹) are 0: 15 operations (f64: 20). So no denormal number arises, on which many CPUs spend a hundred
+    /// cycles. Positive x up to 20 give right results too.
     pub fn exp_nonpositive(&mut self, x: Val) -> Val {
-        let x = self.at_least(x, self.pick(-106.0, -748.0));
-        // 2ᵏ is applied as 2^(k + spare) and 2^−spare, so that the first is never denormal.
-        let spare = self.pick(40.0, 100.0);
-        let Reduced { k, r } = self.reduce_exp(x, self.format.bias + spare as i64);
+        let lowest = (2.0 - self.format.bias as f64) * std::f64::consts::LN_2;
+        let bounded = self.at_least(x, lowest);
+        let Reduced { k, r } = self.reduce_exp(bounded, self.format.bias);
         let p = self.exp_reduced(r);
         let scale = self.exponent_bits(k);
         let scaled = self.mul(p, scale);
-        self.mul_c(scaled, (-spare).exp2())
+        let is_below = self.compare_c(Compare::Lt, x, lowest);
+        let zero = self.c(0.0);
+        self.select(is_below, zero, scaled)
     }
 
     /// eˣ − 1: 19 operations (f64: 24). With s = 2ᵏ⁻¹ it is 2·(s·(eʳ − 1) + (s − ½)), which also holds for k = 128 (1024).

@@ -85,7 +85,7 @@ pub fn define<M: Module>(
     names: &EntryNames<'_>,
     weights: Option<DataId>,
 ) -> Result<EntryFunctions, EntryError> {
-    let table = StepTable::new(program, kernels.len())?;
+    let table = StepTable::new(program, kernels.len(), target.vector_bytes)?;
     let kernels = define_kernels(module, program, kernels, &table, names)?;
     let linkage = if names.exported { Linkage::Export } else { Linkage::Local };
     let mut definer = Definer { module, contexts: Default::default() };

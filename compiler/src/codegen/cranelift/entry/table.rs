@@ -41,6 +41,12 @@ pub const TASKS_PER_WORKER: i64 = 4;
 /// A launch that takes less than this on one worker isn't split, in nanoseconds. Handing tasks to waiting workers and collecting them takes one to two microseconds.
 const SPLIT_FROM: u64 = 5_000;
 
+/// Operations in a nanosecond per lane of a vector: about half of what two multiply-add units do at 2.5 GHz.
+const OPERATIONS_PER_LANE: u64 = 5;
+
+/// Bytes in a nanosecond between a worker and memory.
+const BYTES: u64 = 10;
+
 /// A part of what the entry function does.
 #[derive(Clone, Debug)]
 pub enum Piece {
@@ -106,18 +112,21 @@ pub struct StepTable {
     /// Whether there are steps that copy; their kernel comes after those of the program.
     pub copies: bool,
     numbers: FxHashMap<Dim, u32>,
+    /// Operations in a nanosecond on one worker.
+    speed: u64,
 }
 
 impl StepTable {
-    /// The table of a program with code for `kernels` kernels.
+    /// The table of a program with code for `kernels` kernels, for CPUs whose vectors have `vector_bytes` bytes.
     ///
     /// # Errors
     /// [`EntryError::TooLarge`] beyond 32 GiB of weights or arena, or 2¹⁶ arguments of a kernel; [`EntryError::Codegen`] for a program that doesn't
     /// fit its own kernels.
-    pub fn new(program: &Program, kernels: usize) -> Result<StepTable, EntryError> {
+    pub fn new(program: &Program, kernels: usize, vector_bytes: u16) -> Result<StepTable, EntryError> {
         let copies = needs_copy(program);
         let pointers = program.pointers as usize;
-        let mut table = StepTable { kernels, copies, pointers, ..StepTable::default() };
+        let speed = u64::from(vector_bytes / 4).max(1) * OPERATIONS_PER_LANE;
+        let mut table = StepTable { kernels, copies, pointers, speed, ..StepTable::default() };
         if kernels != program.kernels.len() + usize::from(copies) {
             return Err(bug("the number of kernels and of their codes differ"));
         }
@@ -196,7 +205,7 @@ impl StepTable {
         if arguments != launch.arguments.len() || kernel.extents.len() != launch.extents.len() {
             return Err(bug(format!("a launch of `{}` has other arguments than the kernel", kernel.name)));
         }
-        let tasks = most_tasks(kernel, launch);
+        let tasks = self.most_tasks(kernel, launch);
         self.record(program, kernel_number(launch.kernel), tasks, &launch.arguments, &launch.extents)
     }
 
@@ -204,9 +213,24 @@ impl StepTable {
         let slot = program.slots.get(from).ok_or_else(|| bug(format!("there is no {from}")))?;
         let bytes = &slot.elements * slot.dtype.bytes() as i64;
         let cost = Cost { flops: 0, bytes: slot.upper_bytes().saturating_mul(2) };
-        let tasks = if worth_a_split(&cost) { u32::MAX } else { 1 };
+        let tasks = if self.worth_a_split(&cost) { u32::MAX } else { 1 };
         let arguments = [from, from, to, to];
         self.record(program, program.kernels.len() as u32, tasks, &arguments, &[copy::blocks(&bytes), bytes])
+    }
+
+    /// The most tasks that a launch is split into.
+    fn most_tasks(&self, kernel: &Kernel, launch: &Launch) -> u32 {
+        let worthwhile = self.worth_a_split(&launch.cost);
+        let Some(nest) = kernel.parallel_loop().filter(|_| worthwhile) else { return 1 };
+        let bounds = (constant(kernel, nest.lower), constant(kernel, nest.upper));
+        let (Some(lower), Some(upper)) = bounds else { return u32::MAX };
+        let trips = upper.saturating_sub(lower).max(0) as u64;
+        u32::try_from(trips.div_ceil(nest.step.max(1) as u64)).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// By a guess at the time on one worker, which works while it waits for memory.
+    fn worth_a_split(&self, cost: &Cost) -> bool {
+        (cost.flops / self.speed).max(cost.bytes / BYTES) >= SPLIT_FROM
     }
 
     fn record(
@@ -295,20 +319,6 @@ fn whole_units(offset: u64) -> Result<u64, EntryError> {
         0 => Ok(offset / 64),
         _ => Err(bug(format!("a buffer at offset {offset}, which is no multiple of 64"))),
     }
-}
-
-/// The most tasks that a launch is split into.
-fn most_tasks(kernel: &Kernel, launch: &Launch) -> u32 {
-    let Some(nest) = kernel.parallel_loop().filter(|_| worth_a_split(&launch.cost)) else { return 1 };
-    let bounds = (constant(kernel, nest.lower), constant(kernel, nest.upper));
-    let (Some(lower), Some(upper)) = bounds else { return u32::MAX };
-    let trips = upper.saturating_sub(lower).max(0) as u64;
-    u32::try_from(trips.div_ceil(nest.step.max(1) as u64)).unwrap_or(u32::MAX).max(1)
-}
-
-/// By a guess at the time on one worker: 20 operations and 10 bytes in a nanosecond.
-fn worth_a_split(cost: &Cost) -> bool {
-    cost.flops / 20 + cost.bytes / 10 >= SPLIT_FROM
 }
 
 /// The value of an index that is a constant of the kernel's outermost block.
