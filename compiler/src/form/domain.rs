@@ -17,16 +17,20 @@ pub struct Domain {
 
 impl Domain {
     /// One coordinate per dimension in the order of `layout`; of a blocked dimension the block is the innermost coordinate.
-    /// Extents that are no multiple of the block are not blocked here.
+    /// Extents that are no multiple of the block are not blocked here, unless they are smaller than it.
     pub fn of(layout: &Layout, shape: &[Dim]) -> Domain {
         let mut domain =
             Domain { extents: Vec::new(), index: vec![Dim::ZERO; shape.len()], symbols: Vec::new() };
-        let even = |block: &BlockedDimension| shape[block.axis].modulo(&Dim::from(block.size)).is(0);
+        let even = |block: &BlockedDimension| {
+            let extent = &shape[block.axis];
+            extent.modulo(&Dim::from(block.size)).is(0)
+                || extent.as_const().is_some_and(|extent| extent < block.size)
+        };
         let block = layout.block.filter(even);
         for axis in &layout.order {
             let (extent, scale) = match block {
                 Some(block) if block.axis == *axis => {
-                    (shape[*axis].floor_div(&Dim::from(block.size)), Dim::from(block.size))
+                    (shape[*axis].ceil_div(&Dim::from(block.size)), Dim::from(block.size))
                 }
                 _ => (shape[*axis].clone(), Dim::ONE),
             };
@@ -34,7 +38,7 @@ impl Domain {
             domain.index[*axis] = place * scale;
         }
         if let Some(block) = block {
-            let place = domain.push(Dim::from(block.size));
+            let place = domain.push(shape[block.axis].minimum(&Dim::from(block.size)));
             domain.index[block.axis] = &domain.index[block.axis] + place;
         }
         domain

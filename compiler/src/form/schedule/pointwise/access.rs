@@ -50,14 +50,14 @@ impl Trace {
     /// Runs the evaluation at the placeholders in a kernel that is thrown away.
     fn of(group: &Group, context: &Context, part: &Part, domain: &Domain) -> Result<Trace, FormError> {
         let mut draft = Draft::new("trial", group, context);
-        let index = domain.symbolic_index();
+        let index = shifted(domain.symbolic_index(), &part.offset);
         draft.builder.start_trace();
         draft.evaluator.start_recording();
         for (n, value) in part.results.iter().zip(&part.values) {
             let view = draft.result(group, context, *n);
             let Draft { builder, evaluator, .. } = &mut draft;
-            let result = evaluator.value(builder, *value, index)?;
-            store(builder, &view, &shifted(index, &part.start), None, result);
+            let result = evaluator.value(builder, *value, &index)?;
+            store(builder, &view, &shifted(&index, &part.start), None, result);
         }
         Ok(Trace { indices: draft.builder.take_trace(), loads: draft.evaluator.take_loads() })
     }

@@ -20,6 +20,7 @@ use super::{Context, Draft, Scheduled};
 use crate::form::FormError;
 use crate::form::domain::Domain;
 use crate::form::group::Group;
+use crate::form::layout::Layout;
 use crate::form::view::{Lane, View, store};
 use crate::kernel::Val;
 use access::Accesses;
@@ -33,6 +34,34 @@ struct Part {
     results: Vec<usize>,
     /// Where they start within the results.
     start: Vec<Dim>,
+    /// The first index that is computed.
+    offset: Vec<Dim>,
+    /// How many are computed along each dimension.
+    extents: Vec<Dim>,
+}
+
+impl Part {
+    /// All of the values, which start within the results at `start`.
+    fn whole(shape: &[Dim], values: Vec<ValueId>, results: Vec<usize>, start: Vec<Dim>) -> Part {
+        Part { values, results, start, offset: vec![Dim::ZERO; shape.len()], extents: shape.to_vec() }
+    }
+
+    /// The part, or where its blocks are uneven, the whole blocks and what is left.
+    fn even(self, layout: &Layout) -> Vec<Part> {
+        let Some(block) = layout.block else { return vec![self] };
+        let extent = self.extents[block.axis].as_const().unwrap_or(0);
+        let whole = extent / block.size * block.size;
+        if whole == 0 || whole == extent || !self.start[block.axis].is(0) {
+            return vec![self];
+        }
+        let slice = |from: i64, count: i64| {
+            let (mut offset, mut extents) = (self.offset.clone(), self.extents.clone());
+            (offset[block.axis], extents[block.axis]) = (Dim::from(from), Dim::from(count));
+            let (values, results) = (self.values.clone(), self.results.clone());
+            Part { values, results, start: self.start.clone(), offset, extents }
+        };
+        vec![slice(0, whole), slice(whole, extent - whole)]
+    }
 }
 
 /// One kernel per set of results with the same shape and layout, or per operand of a concatenation.
@@ -41,8 +70,15 @@ pub fn schedule(group: &Group, context: &Context) -> Result<Vec<Scheduled>, Form
         Some(parts) => parts,
         None => result_parts(group, context),
     };
-    let stored = |part: &&Part| !group.graph.ty(part.values[0]).elements().is(0);
-    parts.iter().filter(stored).map(|part| kernel(group, context, part)).collect()
+    parts
+        .into_iter()
+        .filter(|part| !group.graph.ty(part.values[0]).elements().is(0))
+        .flat_map(|part| {
+            let layout = &context.results[part.results[0]];
+            part.even(layout)
+        })
+        .map(|part| kernel(group, context, &part))
+        .collect()
 }
 
 fn result_parts(group: &Group, context: &Context) -> Vec<Part> {
@@ -55,7 +91,7 @@ fn result_parts(group: &Group, context: &Context) -> Vec<Part> {
         let (set, rest): (Vec<usize>, Vec<usize>) = left.into_iter().partition(alike);
         left = rest;
         let values = set.iter().map(|n| results[*n]).collect();
-        parts.push(Part { values, results: set, start: vec![Dim::ZERO; shape(first).len()] });
+        parts.push(Part::whole(shape(first), values, set, vec![Dim::ZERO; shape(first).len()]));
     }
     parts
 }
@@ -72,15 +108,14 @@ fn concat_parts(group: &Group) -> Option<Vec<Part>> {
         let mut start = vec![Dim::ZERO; shape.len()];
         start[axis] = place.clone();
         place = place + &shape[axis];
-        parts.push(Part { values: vec![*operand], results: vec![0], start });
+        parts.push(Part::whole(shape, vec![*operand], vec![0], start));
     }
     Some(parts)
 }
 
 fn kernel(group: &Group, context: &Context, part: &Part) -> Result<Scheduled, FormError> {
     let layout = &context.results[part.results[0]];
-    let shape = &group.graph.ty(part.values[0]).shape;
-    let mut domain = Domain::of(layout, shape);
+    let mut domain = Domain::of(layout, &part.extents);
     let accesses = Accesses::of(group, context, part, &mut domain)?;
     let lanes = group_lanes(&group.graph, context);
     let shuffled = tile::side(group, part, &domain, &accesses, lanes);
@@ -106,7 +141,7 @@ struct Body<'d, 'a> {
 impl Body<'_, '_> {
     /// The values at a place, one lane after the other where there is one.
     fn values(&mut self, coordinates: &[Dim], lane: Option<&Lane>) -> Result<Vec<Val>, FormError> {
-        let index = self.domain.index(coordinates);
+        let index = shifted(&self.domain.index(coordinates), &self.part.offset);
         let Draft { builder, evaluator, .. } = &mut *self.draft;
         evaluator.scope(|e| {
             e.with_lane(lane.cloned(), |e| {
@@ -116,7 +151,7 @@ impl Body<'_, '_> {
     }
 
     fn store(&mut self, coordinates: &[Dim], lane: Option<&Lane>, values: &[Val]) {
-        let index = self.domain.index(coordinates);
+        let index = shifted(&self.domain.index(coordinates), &self.part.offset);
         let place = shifted(&index, &self.part.start);
         for (view, value) in self.views.iter().zip(values) {
             store(&mut self.draft.builder, view, &place, lane, *value);

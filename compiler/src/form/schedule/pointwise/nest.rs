@@ -49,7 +49,9 @@ pub fn pieces(group: &Group, part: &Part, domain: &Domain) -> Pieces {
                 continue;
             };
             let Some(count) = domain.extents[coordinate].as_const() else { continue };
-            let (first, end) = (bounds.0.clamp(0, count), bounds.1.clamp(0, count));
+            let skipped = part.offset[axis].as_const().unwrap_or(0);
+            let within = |place: i64| (place - skipped).clamp(0, count);
+            let (first, end) = (within(bounds.0), within(bounds.1));
             if first < end {
                 let mut cuts = vec![0, first, end, count];
                 cuts.dedup();
