@@ -1,5 +1,6 @@
 //! Running a session allocates nothing.
 
+use graven::api;
 use graven::emit::jit::{CompiledModel, JitOptions, Session, TensorView, TensorViewMut};
 use graven::kernel::{Access, KernelBuilder, Spread, Type};
 use graven::program::{Cost, Launch, Place, Port, Program, Slot, Step};
@@ -56,7 +57,43 @@ fn twice() -> Program {
 }
 
 #[test]
-fn a_run_allocates_nothing() {
+fn runs_allocate_nothing() {
+    // One after the other: all threads are counted.
+    a_run_of_a_program();
+    a_run_of_a_model();
+}
+
+/// The library's interface, for a model of the repository and one whose extents come from the inputs.
+fn a_run_of_a_model() {
+    let options = || api::Options { threads: Some(2), ..api::Options::default() };
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/models/digits.onnx");
+    let digits = api::Compiler::new(options()).load(digits).unwrap();
+    let text = "dim N in 1..=8\n\nfunc @main(%image: f32[N, 784]) -> (y: f32[N, 784]) {\n  %1 = tanh %image : f32[N, 784]\n  return %1\n}\n";
+    let tanh = api::Compiler::new(options()).module(graven_ir::text::parse(text).unwrap());
+    for (loaded, inputs, outputs) in [
+        (digits, &[[1, 1, 28, 28].as_slice()][..], vec![1, 10]),
+        (tanh, &[&[2, 784], &[5, 784]], vec![0, 784]),
+    ] {
+        let mut session = loaded.jit().unwrap().session().unwrap();
+        for shape in inputs {
+            session.prepare(&[("image".to_string(), shape.to_vec())].into()).unwrap();
+            let x = vec![0.5f32; shape.iter().product()];
+            let mut output_shape = outputs.clone();
+            output_shape[0] = shape[0];
+            let mut y = vec![0f32; output_shape.iter().product()];
+            for _ in 0..3 {
+                let input = api::TensorView::f32(shape, &x).unwrap();
+                let mut output = [api::TensorViewMut::f32(&output_shape, &mut y).unwrap()];
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                session.run(&[input], &mut output).unwrap();
+                assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{shape:?}");
+            }
+            assert!(y.iter().all(|y| *y > 0.0));
+        }
+    }
+}
+
+fn a_run_of_a_program() {
     let target = Target::host().unwrap();
     let model = CompiledModel::new(&twice(), &target, JitOptions::default()).unwrap();
     let mut session = Session::new(&model, 2).unwrap();

@@ -67,7 +67,10 @@ fn targets() {
     fails(&format!("{compile} --cpu pentium"), 2, "`pentium` is no known CPU");
     fails(&format!("{compile} --target nonsense"), 2, "`nonsense` is no target triple");
     fails(&format!("{compile} --target wasm32-unknown-unknown"), 3, "wasm32");
-    fails(&format!("run {{}}/digits.onnx {INPUTS} --backend wide"), 3, "`wide` is not built yet");
+    if cfg!(target_arch = "x86_64") {
+        fails(&format!("run {{}}/digits.onnx {INPUTS} --backend wide --cpu nehalem"), 3, "`wide` needs AVX2");
+    }
+    fails(&format!("{compile} --backend interp"), 3, "`interp` makes no code");
     fails("train {}/digits.onnx --epochs 3", 3, "not built yet");
 }
 
