@@ -118,6 +118,23 @@ fn matrix_products() {
 }
 
 #[test]
+fn deep_contractions() {
+    // Sums wait in scratch memory between blocks of the contraction.
+    check("deep_product", &[noise(&[21, 4096], 1)], |b, p| {
+        let (w, bias) = (constant(b, &[4096, 100], 3), constant(b, &[100], 4));
+        let y = matmul(b, p[0], w, 0, false);
+        let y = b.binary(Add, y, bias).expect("bias");
+        vec![relu(b, y)]
+    });
+    check("deep_conv", &[noise(&[1, 320, 5, 5], 1)], |b, p| {
+        let (w, bias) = (constant(b, &[40, 320, 3, 3], 3), constant(b, &[40, 1, 1], 4));
+        let y = conv(b, p[0], w, (1, 1, 1, 1));
+        let y = b.binary(Add, y, bias).expect("bias");
+        vec![relu(b, y)]
+    });
+}
+
+#[test]
 fn narrow_products() {
     for (m, k, n) in [(40, 300, 1), (1, 301, 3), (9, 130, 2), (1, 64, 40), (3, 9, 1)] {
         check(&format!("narrow_{m}_{k}_{n}"), &[noise(&[m, k], 1)], |b, p| {

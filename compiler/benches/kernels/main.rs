@@ -64,8 +64,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Bytes of the vectors that a backend's kernels use on this machine.
-fn vector_bytes(_backend: Backend) -> Result<u16, Box<dyn Error>> {
-    Ok(graven::target::Target::host()?.vector_bytes)
+fn vector_bytes(backend: Backend) -> Result<u16, Box<dyn Error>> {
+    let target = graven::target::Target::host()?;
+    match backend {
+        Backend::Wide => Ok(target.widened().ok_or("this CPU has no wide vectors")?.vector_bytes),
+        _ => Ok(target.vector_bytes),
+    }
 }
 
 /// The fastest of the runs.

@@ -4,7 +4,9 @@
 //! a cycle, and needs four cycles until a sum can be added to again: true of x86-64 cores since Haswell and Zen, and near it elsewhere. A tile
 //! loads one element per row and one vector per vector of columns; rests of rows and columns are tiles of their own.
 
+use crate::kernel::{BufferId, KernelBuilder};
 use crate::target::Target;
+use graven_ir::Dim;
 
 /// Multiply-adds that the body of the innermost loop has about, so that the loop and the moves between its trips cost little.
 pub const BODY: i64 = 128;
@@ -14,6 +16,9 @@ pub const MOST_BODY: i64 = 768;
 
 /// Vectors of columns of a tile at most, so that there are enough panels to share.
 const MOST_VECTORS: i64 = 8;
+
+/// Bytes of a line of the caches.
+const LINE_BYTES: i64 = 64;
 
 /// Cycles until the sum of a multiply-add can be added to.
 const LATENCY: f64 = 4.0;
@@ -100,6 +105,26 @@ impl Tile {
         }
         total
     }
+}
+
+/// Bytes between what is used and what is asked for: what a core computes while the last-level cache answers.
+const PREFETCH_BYTES: i64 = 4096;
+
+/// Asks for the vectors of columns that a tile will need some places after `element`. They are read in the order of memory, but at first from far away.
+pub fn prefetch(b: &mut KernelBuilder, buffer: BufferId, element: &Dim, tile: &Tile, vectors: i64) {
+    let bytes = b.buffer_dtype(buffer).bytes() as i64;
+    let vector_bytes = i64::from(tile.lanes) * bytes;
+    for vector in (0..vectors).filter(|vector| vector * vector_bytes % LINE_BYTES == 0) {
+        b.prefetch(buffer, &(element + PREFETCH_BYTES / bytes + vector * i64::from(tile.lanes)));
+    }
+}
+
+/// Places of the contraction that are taken at a time, where the columns of a tile with its whole contraction would not stay near the first-level
+/// cache while rows pass by: then sums wait in scratch memory in between.
+pub fn depth_block(tile: &Tile, depth: i64, bytes: usize, target: &Target) -> Option<i64> {
+    let place_bytes = tile.columns() * bytes as i64;
+    let l2 = i64::try_from(target.l2_bytes).unwrap_or(i64::MAX);
+    (depth.saturating_mul(place_bytes) >= l2 / 8).then_some((l2 / 20 / place_bytes).max(1))
 }
 
 /// Cycles of one place of the contraction.

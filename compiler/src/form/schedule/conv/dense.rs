@@ -3,15 +3,17 @@
 use super::problem::{Problem, Weights};
 use super::rows::{Pixel, Rows};
 use super::split::Split;
+use super::unrolled::{Unrolled, divisor};
 use crate::form::FormError;
 use crate::form::element::multiply_add;
 use crate::form::group::Group;
-use crate::form::schedule::contraction::tile::{BODY, Extents, MOST_BODY, Tile};
+use crate::form::schedule::contraction::tile::{Extents, Tile, depth_block, prefetch};
 use crate::form::schedule::pointwise::{self, unflatten};
 use crate::form::schedule::{Argument, Context, Draft, Scheduled, contraction};
 use crate::form::view::View;
-use crate::kernel::{BufferId, OpenLoop, Spread, Type, Val};
+use crate::kernel::{Access, BufferId, OpenLoop, Spread, Type, Val};
 use crate::program::{Packing, PackingLimit};
+use crate::target::Target;
 use graven_ir::Dim;
 
 /// The kernel, or `None` if channels of a group don't fill vectors.
@@ -26,9 +28,13 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
             &flattened
         }
     };
-    let lanes = context.target.lanes(4);
     let group_features = problem.features / problem.groups;
-    if problem.groups > 1 && group_features % i64::from(lanes) != 0 {
+    let mut lanes = context.target.lanes(4);
+    // Vectors don't reach over groups.
+    while problem.groups > 1 && group_features % i64::from(lanes) != 0 {
+        lanes /= 2;
+    }
+    if lanes < 4 {
         return Ok(None);
     }
     let extents = Extents {
@@ -45,7 +51,9 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
     let views = (0..group.results.len()).map(|n| draft.result(group, context, n)).collect();
     let split = Split::choose(problem, &tile, context.target);
     let rows = Rows::choose(&mut draft, problem, &tile, &split)?;
-    let kernel = Emission { draft: &mut draft, problem, tile: &tile, weights, views, merged, rows: &rows };
+    let partial = Partial::choose(&mut draft, problem, &tile, &split, context.target);
+    let kernel =
+        Emission { draft: &mut draft, problem, tile: &tile, weights, views, merged, rows: &rows, partial };
     kernel.tasks(&split)?;
     Ok(Some(draft.finish(pointwise::cost(group))))
 }
@@ -86,6 +94,37 @@ fn packing(problem: &Problem, tile: &Tile) -> Packing {
     }
 }
 
+/// Sums that wait in scratch memory, `[pixel of the task][channel of the tile]`, while the input channels are taken some blocks at a time.
+#[derive(Clone, Copy)]
+struct Partial {
+    buffer: BufferId,
+    /// Blocks of input channels at a time.
+    blocks: i64,
+}
+
+impl Partial {
+    /// `None` if a tile's weights are few or meet few pixels.
+    fn choose(
+        draft: &mut Draft,
+        problem: &Problem,
+        tile: &Tile,
+        split: &Split,
+        target: &Target,
+    ) -> Option<Partial> {
+        let block = problem.input_block.min(problem.group_inputs.max(1));
+        let blocks = (problem.group_inputs + block - 1) / block;
+        let places = block * problem.taps();
+        let wanted = depth_block(tile, blocks * places, problem.dtype.bytes(), target)?;
+        let blocks = divisor(blocks, wanted / places.max(1));
+        let pixels = split.pixels_per_task(problem);
+        if pixels.upper() < 2 * tile.rows {
+            return None;
+        }
+        let buffer = draft.builder.buffer("sums", problem.dtype, pixels * tile.columns(), Access::Scratch);
+        Some(Partial { buffer, blocks })
+    }
+}
+
 /// A batch element's channels that a tile computes.
 struct Columns {
     batch: Dim,
@@ -116,6 +155,7 @@ struct Emission<'k, 'a> {
     /// Extents that one step along the output's last dimension runs through, where rows are taken together.
     merged: Option<Vec<Dim>>,
     rows: &'k Rows,
+    partial: Option<Partial>,
 }
 
 /// A tile of pixels.
@@ -133,6 +173,12 @@ enum Work<'c> {
     Copy(&'c Columns),
     /// They are computed.
     Compute(&'c Columns),
+    /// Their sums in scratch memory are set to zero.
+    Clear(&'c Columns),
+    /// The input channels from a block on are added to their sums in scratch memory.
+    Add(&'c Columns, &'c Dim),
+    /// Their results are made of the sums in scratch memory.
+    Finish(&'c Columns),
 }
 
 impl Emission<'_, '_> {
@@ -177,11 +223,24 @@ impl Emission<'_, '_> {
         if rest > 0 {
             // Taken by the task whose channels are the last: zero or one trips.
             let nest = self.draft.builder.open_loop((&first_tile.maximum(&end), &last_tile, 1), &[]);
-            self.lines(Work::Compute(&columns(&end, rest)), (&first_line, &last_line))?;
+            self.channels(&columns(&end, rest), (&first_line, &last_line))?;
             self.draft.builder.close_loop(nest, Vec::new());
         }
         self.draft.builder.close_loop(parallel, Vec::new());
         Ok(())
+    }
+
+    /// A tile of channels for the lines of a task.
+    fn channels(&mut self, columns: &Columns, lines: (&Dim, &Dim)) -> Result<(), FormError> {
+        let Some(partial) = self.partial else { return self.lines(Work::Compute(columns), lines) };
+        self.lines(Work::Clear(columns), lines)?;
+        let block = self.problem.input_block.min(self.problem.group_inputs);
+        let blocks = (self.problem.group_inputs + block - 1) / block;
+        let nest = self.draft.builder.open_loop((&Dim::ZERO, &Dim::from(blocks), partial.blocks), &[]);
+        let first = nest.index.clone();
+        self.lines(Work::Add(columns, &first), lines)?;
+        self.draft.builder.close_loop(nest, Vec::new());
+        self.lines(Work::Finish(columns), lines)
     }
 
     /// Output pixels `first..last` of an output with one dimension, else rows `first..last`.
@@ -229,7 +288,26 @@ impl Emission<'_, '_> {
         let places = (0..count).map(|p| self.pixel(line.row, &(first + p))).collect();
         let pixels = Pixels { start: &line.before + first, places };
         match work {
-            Work::Compute(columns) => self.compute(columns, &pixels),
+            Work::Compute(columns) => {
+                let sums = self.zeros(columns, &pixels);
+                let sums = self.accumulate(columns, &pixels, None, sums)?;
+                self.finish(columns, &pixels, &sums)
+            }
+            Work::Clear(columns) => {
+                let sums = self.zeros(columns, &pixels);
+                self.store_sums(&pixels, &sums);
+                Ok(())
+            }
+            Work::Add(columns, block) => {
+                let sums = self.load_sums(columns, &pixels);
+                let sums = self.accumulate(columns, &pixels, Some(block), sums)?;
+                self.store_sums(&pixels, &sums);
+                Ok(())
+            }
+            Work::Finish(columns) => {
+                let sums = self.load_sums(columns, &pixels);
+                self.finish(columns, &pixels, &sums)
+            }
             Work::Copy(columns) => {
                 let from = (&columns.batch, &columns.group, &pixels.start);
                 self.rows.copy_tile(self.draft, self.problem, self.tile.lanes, from, &pixels.places);
@@ -238,26 +316,67 @@ impl Emission<'_, '_> {
         }
     }
 
-    fn compute(&mut self, columns: &Columns, pixels: &Pixels) -> Result<(), FormError> {
-        let problem = self.problem;
+    /// Vectors of channels of a tile.
+    fn vectors(&self, columns: &Columns) -> i64 {
         let lanes = i64::from(self.tile.lanes);
-        let vectors = (columns.valid + lanes - 1) / lanes;
-        let count = pixels.places.len() as i64;
-        let zero = self.draft.builder.float(0.0, Type::vector(problem.dtype, self.tile.lanes));
-        let mut sums = vec![zero; (count * vectors) as usize];
-        if problem.taps() == 0 {
-            return self.finish(columns, pixels, vectors, &sums);
+        (columns.valid + lanes - 1) / lanes
+    }
+
+    fn zeros(&mut self, columns: &Columns, pixels: &Pixels) -> Vec<Val> {
+        let zero = self.draft.builder.float(0.0, Type::vector(self.problem.dtype, self.tile.lanes));
+        vec![zero; pixels.places.len() * self.vectors(columns) as usize]
+    }
+
+    /// Where the sums of a pixel of a tile wait.
+    fn sums_place(&self, pixels: &Pixels, pixel: usize, vector: usize) -> Dim {
+        let lane = vector as i64 * i64::from(self.tile.lanes);
+        (&pixels.start + pixel as i64) * self.tile.columns() + lane
+    }
+
+    fn load_sums(&mut self, columns: &Columns, pixels: &Pixels) -> Vec<Val> {
+        let Some(partial) = self.partial else { return Vec::new() };
+        let ty = Type::vector(self.problem.dtype, self.tile.lanes);
+        let vectors = self.vectors(columns) as usize;
+        let places =
+            (0..pixels.places.len() * vectors).map(|n| self.sums_place(pixels, n / vectors, n % vectors));
+        let places: Vec<Dim> = places.collect();
+        let b = &mut self.draft.builder;
+        places.iter().map(|place| b.load(partial.buffer, place, ty, Spread::Contiguous, None)).collect()
+    }
+
+    fn store_sums(&mut self, pixels: &Pixels, sums: &[Val]) {
+        let Some(partial) = self.partial else { return };
+        let vectors = sums.len() / pixels.places.len().max(1);
+        for (n, sum) in sums.iter().enumerate() {
+            let place = self.sums_place(pixels, n / vectors, n % vectors);
+            self.draft.builder.store(*sum, partial.buffer, &place, Spread::Contiguous, None);
         }
+    }
+
+    /// Adds the products of all input channels to the sums, or of some blocks from `from` on.
+    fn accumulate(
+        &mut self,
+        columns: &Columns,
+        pixels: &Pixels,
+        from: Option<&Dim>,
+        mut sums: Vec<Val>,
+    ) -> Result<Vec<Val>, FormError> {
+        let problem = self.problem;
+        if problem.taps() == 0 {
+            return Ok(sums);
+        }
+        let (count, vectors) = (pixels.places.len() as i64, self.vectors(columns));
         let block = problem.input_block.min(problem.group_inputs);
         let blocks = (problem.group_inputs + block - 1) / block;
-        let unrolled = Unrolled::choose(block, blocks, &problem.window, count * vectors);
+        let here = self.partial.filter(|_| from.is_some()).map_or(blocks, |partial| partial.blocks);
+        let unrolled = Unrolled::choose(block, here, &problem.window, count * vectors);
         let outer_window = &problem.window[..problem.window.len() - usize::from(unrolled.window > 1)];
-        let mut ranges = vec![blocks / unrolled.blocks];
+        let mut ranges = vec![here / unrolled.blocks];
         ranges.extend(outer_window);
         ranges.push(block / unrolled.channels);
         let (loops, places) = self.open(&ranges, &mut sums);
         for (part, tap, channel) in unrolled.places() {
-            let block_place = &places[0] * unrolled.blocks + part;
+            let block_place = from.unwrap_or(&Dim::ZERO) + &places[0] * unrolled.blocks + part;
             let mut window: Vec<Dim> = places[1..=outer_window.len()].to_vec();
             window.extend((unrolled.window > 1).then(|| Dim::from(tap)));
             let inner = &places[places.len() - 1] * unrolled.channels + channel;
@@ -268,7 +387,7 @@ impl Emission<'_, '_> {
         for nest in loops.into_iter().rev() {
             sums = self.draft.builder.close_loop(nest, sums);
         }
-        self.finish(columns, pixels, vectors, &sums)
+        Ok(sums)
     }
 
     /// The place of the weights of a tile's first channel.
@@ -309,6 +428,7 @@ impl Emission<'_, '_> {
     ) -> Vec<Val> {
         let ty = Type::vector(self.problem.dtype, self.tile.lanes);
         let b = &mut self.draft.builder;
+        prefetch(b, self.weights, weights, self.tile, vectors);
         let load = |v: i64| weights + v * i64::from(self.tile.lanes);
         let vectors: Vec<Val> =
             (0..vectors).map(|v| b.load(self.weights, &load(v), ty, Spread::Contiguous, None)).collect();
@@ -335,13 +455,8 @@ impl Emission<'_, '_> {
         }
     }
 
-    fn finish(
-        &mut self,
-        columns: &Columns,
-        pixels: &Pixels,
-        vectors: i64,
-        sums: &[Val],
-    ) -> Result<(), FormError> {
+    fn finish(&mut self, columns: &Columns, pixels: &Pixels, sums: &[Val]) -> Result<(), FormError> {
+        let vectors = self.vectors(columns);
         let lanes = i64::from(self.tile.lanes);
         let problem = self.problem;
         let features = problem.features / problem.groups;
@@ -367,38 +482,5 @@ impl Emission<'_, '_> {
             }
         }
         Ok(())
-    }
-}
-
-/// How many steps of the innermost loops the body holds.
-struct Unrolled {
-    /// Blocks of input channels.
-    blocks: i64,
-    /// Input channels of a block.
-    channels: i64,
-    /// Places of the innermost dimension of the window: all or one.
-    window: i64,
-}
-
-impl Unrolled {
-    /// Input channels first, then a row of the window, then, where the window is one place, blocks: until the body is long enough.
-    fn choose(block: i64, blocks: i64, window: &[i64], products: i64) -> Unrolled {
-        let divisor =
-            |extent: i64, most: i64| (1..=most.clamp(1, extent)).rev().find(|d| extent % d == 0).unwrap_or(1);
-        let channels = divisor(block, MOST_BODY / products);
-        let row = window.last().copied().unwrap_or(1);
-        let body = channels * products;
-        let short = channels == block && body < BODY;
-        let unrolled_row = if short && row > 1 && row * body <= MOST_BODY { row } else { 1 };
-        let taps: i64 = window.iter().product();
-        let blocks = if short && taps == 1 { divisor(blocks, BODY / body) } else { 1 };
-        Unrolled { blocks, channels, window: unrolled_row }
-    }
-
-    /// The block, place of the window and channel of each step, in the order of the weights.
-    fn places(&self) -> impl Iterator<Item = (i64, i64, i64)> {
-        let (window, channels) = (self.window, self.channels);
-        let steps = move |part| (0..window).flat_map(move |tap| (0..channels).map(move |c| (part, tap, c)));
-        (0..self.blocks).flat_map(steps)
     }
 }

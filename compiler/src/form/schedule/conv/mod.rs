@@ -9,6 +9,7 @@
 //! * [`problem`]: the dimensions of a group around one convolution
 //! * [`split`]: what one task computes
 //! * [`rows`]: how the input is read
+//! * [`unrolled`]: what the innermost loops hold
 //! * [`dense`]: all input channels of a group go into each output channel
 //! * [`depthwise`]: one input channel per output channel
 
@@ -17,6 +18,7 @@ mod depthwise;
 mod problem;
 mod rows;
 mod split;
+mod unrolled;
 
 use super::{Context, Scheduled};
 use crate::form::FormError;

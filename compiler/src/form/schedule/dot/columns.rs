@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::form::FormError;
-use crate::form::schedule::contraction::tile::Tile;
+use crate::form::schedule::contraction::tile::{self, Tile};
 use crate::form::schedule::{Argument, Context, Draft};
 use crate::form::view::Lane;
 use crate::kernel::{Access, BufferId, Spread, Type, Val};
@@ -89,6 +89,21 @@ impl Columns {
         Ok(())
     }
 
+    /// Asks for what a tile will need some places after `k`, where columns lie in the order in which they are read.
+    pub fn prefetch(
+        &self,
+        draft: &mut Draft,
+        problem: &Problem,
+        place: (&[Dim], &Dim),
+        k: &Dim,
+        (vectors, tile): (i64, &Tile),
+    ) {
+        if let Columns::Packed(buffer) = self {
+            let element = packed_place(problem, place, k, tile);
+            tile::prefetch(&mut draft.builder, *buffer, &element, tile, vectors);
+        }
+    }
+
     /// The vector of columns from `first + vector · lanes` on at contraction place `k`.
     pub fn load(
         &self,
@@ -103,9 +118,7 @@ impl Columns {
         let Draft { builder: b, evaluator, .. } = draft;
         match self {
             Columns::Packed(buffer) => {
-                let panels = problem.columns.ceil_div(&Dim::from(tile.columns()));
-                let panel = problem.flat_batch(batch) * panels + panel;
-                let element = (panel * &problem.depth + k) * tile.columns() + offset;
+                let element = packed_place(problem, (batch, panel), k, tile) + offset;
                 Ok(b.load(*buffer, &element, ty, Spread::Contiguous, None))
             }
             Columns::Scratch { buffer, .. } => {
@@ -120,4 +133,10 @@ impl Columns {
             }
         }
     }
+}
+
+/// Where the columns of a panel at place `k` of the contraction begin in a packed constant.
+fn packed_place(problem: &Problem, (batch, panel): (&[Dim], &Dim), k: &Dim, tile: &Tile) -> Dim {
+    let panels = problem.columns.ceil_div(&Dim::from(tile.columns()));
+    ((problem.flat_batch(batch) * panels + panel) * &problem.depth + k) * tile.columns()
 }

@@ -30,6 +30,7 @@ use graven_ir::Dim;
 use problem::Problem;
 use rows::Rows;
 use split::Split;
+use tile::{Emission, Partial};
 
 /// The kernel of a group around one `dot_general`, or `None` if the schedule doesn't take it.
 pub fn schedule(group: &Group, context: &Context) -> Result<Option<Vec<Scheduled>>, FormError> {
@@ -68,13 +69,15 @@ pub fn schedule(group: &Group, context: &Context) -> Result<Option<Vec<Scheduled
     let last_panel = (&first_panel + split.panels).minimum(&panels);
 
     rows.copy(&mut draft, &problem, &tile, &batch, (&first_row, &last_row))?;
-    let mut kernel = tile::Emission {
+    let partial = Partial::choose(&mut draft, &problem, (&tile, &rows), &split, context.target);
+    let mut kernel = Emission {
         draft: &mut draft,
         problem: &problem,
         tile: &tile,
         columns: &columns,
         rows: &rows,
         views,
+        partial,
     };
     // Whole panels in a loop; a narrower last one by itself.
     let whole = problem.columns.floor_div(&Dim::from(width));

@@ -9,7 +9,7 @@ use graven_ir::Dim;
 const TASKS: i64 = 16;
 
 /// Columns of a task at least, so that what it does for its rows pays.
-const COLUMNS: i64 = 96;
+const COLUMNS: i64 = 256;
 
 /// Tiles of rows of a task at least, so that a panel of columns is read from the first-level cache a few times.
 const ROW_TILES: i64 = 4;
