@@ -98,7 +98,8 @@ impl Tile {
             for (panels, width) in parts(vectors, self.vectors) {
                 if rows > 0 && width > 0 {
                     let sums = (rows * width) as f64;
-                    let tile = cycles(rows, width) * extents.depth.max(1) as f64 + START + SUM * sums;
+                    let tile =
+                        cycles(rows, width, self.lanes) * extents.depth.max(1) as f64 + START + SUM * sums;
                     total += tile * (row_tiles * panels) as f64;
                 }
             }
@@ -128,9 +129,10 @@ pub fn depth_block(tile: &Tile, depth: i64, bytes: usize, target: &Target) -> Op
 }
 
 /// Cycles of one place of the contraction.
-fn cycles(rows: i64, vectors: i64) -> f64 {
+fn cycles(rows: i64, vectors: i64, lanes: u16) -> f64 {
     let (sums, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
-    // Loads wait for the caches now and then: a tile that reads less is better where all else is equal.
-    let waiting = loads / 16.0;
+    // Loads wait for the caches now and then, those of columns more: they come from the second-level cache, line by line.
+    let lines = (vectors * i64::from(lanes) * 4) as f64 / LINE_BYTES as f64;
+    let waiting = rows as f64 / 32.0 + lines / 4.0;
     (sums / 2.0).max(loads / 2.0).max((sums + loads) / 4.0).max(LATENCY) + waiting
 }
