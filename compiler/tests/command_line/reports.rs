@@ -51,7 +51,9 @@ fn json(arguments: &str) -> Value {
 fn bench_has_the_documented_fields() {
     let report = json("bench {}/digits.onnx --json --seconds 0.05 --threads 1");
     assert_eq!(report["model"].as_str().map(|path| path.ends_with("digits.onnx")), Some(true));
-    assert_eq!((report["threads"].as_u64(), report["backend"].as_str()), (Some(1), Some("cranelift")));
+    assert_eq!(report["threads"].as_u64(), Some(1));
+    // The one that `auto` stands for on this machine.
+    assert!(matches!(report["backend"].as_str(), Some("wide" | "cranelift")), "{report}");
     for field in ["median_ms", "p95_ms", "gflops", "compile_ms", "code_bytes", "weights_bytes", "arena_bytes"]
     {
         assert!(report[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {report}");

@@ -18,6 +18,8 @@ mod inst;
 mod isel;
 mod listing;
 mod registers;
+#[cfg(test)]
+mod tests;
 mod vcode;
 
 use super::{CodegenError, KernelCompiler, MachineCode};
