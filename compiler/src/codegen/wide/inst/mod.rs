@@ -25,8 +25,6 @@ mod table;
 pub use iced_x86::Code;
 pub use rows::Row;
 pub use table::Op;
-#[cfg(test)]
-pub use table::ROWS;
 
 use regalloc2::RegClass;
 

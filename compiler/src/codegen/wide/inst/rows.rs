@@ -32,10 +32,6 @@ macro_rules! rows {
         pub enum Op { $($name,)* }
 
         impl Op {
-            /// Every row's name, in order.
-            #[cfg(test)]
-            pub const ALL: &[Op] = &[$(Op::$name),*];
-
             /// Its row.
             pub fn row(self) -> &'static Row {
                 &ROWS[self as usize]
