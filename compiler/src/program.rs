@@ -96,6 +96,45 @@ pub enum Step {
     If(Branch),
     /// Runs a list of steps several times.
     Loop(Box<Loop>),
+    /// Gives a symbol its value. It stands outside of branches and loops, and before everything that depends on the symbol.
+    Bind(Binding),
+    /// Calls a function of the application.
+    Call(CustomCall),
+}
+
+/// A call of a function of the application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CustomCall {
+    /// Number of the signature among the program's.
+    pub signature: u32,
+    /// What it reads.
+    pub operands: Vec<SlotId>,
+    /// What it writes.
+    pub results: Vec<SlotId>,
+    /// Extents of each operand, then of each result.
+    pub extents: Vec<Dim>,
+}
+
+/// A function that the application provides. Calls of one name with other dtypes or ranks are functions of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomSignature {
+    /// Its name.
+    pub name: String,
+    /// Element types and ranks of the operands.
+    pub operands: Vec<(DType, usize)>,
+    /// Element types and ranks of the results.
+    pub results: Vec<(DType, usize)>,
+}
+
+/// A symbol that data give a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// Its number among the program's symbols.
+    pub symbol: u32,
+    /// Its value, one `i64`; outside the symbol's bounds the run fails.
+    pub value: SlotId,
+    /// Extents that the value must not exceed.
+    pub limits: Vec<Dim>,
 }
 
 /// Steps that depend on a condition.
@@ -170,7 +209,7 @@ impl Step {
         visit(self);
         let mut all = |steps: &'s [Step]| steps.iter().for_each(|step| step.for_each(visit));
         match self {
-            Step::Launch(_) | Step::Copy { .. } => {}
+            Step::Launch(_) | Step::Copy { .. } | Step::Bind(_) | Step::Call(_) => {}
             Step::If(branch) => {
                 all(&branch.then);
                 all(&branch.otherwise);
@@ -180,6 +219,14 @@ impl Step {
                 all(&nest.body);
             }
         }
+    }
+}
+
+impl Program {
+    /// Whether the run gives the n-th symbol its value; else the caller does.
+    pub fn is_result(&self, symbol: usize) -> bool {
+        let binds = |step: &Step| matches!(step, Step::Bind(binding) if binding.symbol as usize == symbol);
+        self.steps.iter().any(binds)
     }
 }
 
@@ -259,6 +306,8 @@ pub struct Program {
     pub slots: PrimaryMap<SlotId, Slot>,
     /// What the entry function does.
     pub steps: Vec<Step>,
+    /// Functions that the application provides.
+    pub custom_calls: Vec<CustomSignature>,
     /// Number of pointers that loops set; see [`Place::Pointer`].
     pub pointers: u32,
     /// Bytes of arena that all workers share.

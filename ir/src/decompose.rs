@@ -56,6 +56,7 @@ pub fn is_decomposed(op: &Op) -> bool {
         Op::Constant { .. } | Op::Extent { .. } | Op::Iota { .. } | Op::RandomBits { .. } => false,
         Op::Reshape { .. } | Op::Transpose { .. } | Op::Broadcast { .. } | Op::Slice { .. } => false,
         Op::Pad { .. } | Op::Concat { .. } | Op::Reverse { .. } | Op::Relayout => false,
+        Op::BindExtent { .. } => false,
         Op::Gather { .. } | Op::GatherElements { .. } | Op::GatherNd { .. } => false,
         Op::ScatterElements { .. } | Op::ScatterNd { .. } => false,
         Op::DynamicSlice { .. } | Op::DynamicUpdateSlice => false,

@@ -1,7 +1,7 @@
 //! A graph: nodes over values in SSA form.
 //!
 //! Functions and regions are graphs. A graph sees only its own values: a region gets what it uses from outside as parameters.
-//! Nodes that no result depends on are dead; they stay in the tables until [`Graph::compact`].
+//! Nodes that no result depends on and that have no effect are dead; they stay in the tables until [`Graph::compact`].
 
 use crate::infer::{InferError, infer};
 use crate::{ConstantId, Constants, NodeId, Op, TensorType, ValueId};
@@ -169,14 +169,29 @@ impl Graph {
         self.values.is_valid(value)
     }
 
-    /// Live nodes, operands before users. The order is the same for equal graphs and stays near the order of the ids.
+    /// Whether a node must run even if nothing uses its results: its op, or a node in one of its regions, has an effect.
+    pub fn has_effect(&self, node: NodeId) -> bool {
+        let node = &self.nodes[node];
+        !node.op.is_pure()
+            || node.regions.iter().any(|region| region.nodes.keys().any(|id| region.has_effect(id)))
+    }
+
+    /// Live nodes, operands before users: what the results depend on, in their order, and the nodes with effects, each before the results that have greater
+    /// ids. The order is the same for equal graphs and stays near the order of the ids.
     pub fn order(&self) -> Vec<NodeId> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = EntitySet::with_capacity(self.nodes.len());
         // Depth first without recursion: models are deep. The flag says that the operands are done.
         let mut stack: Vec<(NodeId, bool)> = Vec::new();
-        for result in &self.results {
-            stack.extend(self.defining_node(*result).map(|node| (node, false)));
+        let mut effects = self.nodes.keys().filter(|id| self.has_effect(*id)).peekable();
+        let mut roots: Vec<NodeId> = Vec::new();
+        for result in self.results.iter().filter_map(|result| self.defining_node(*result)) {
+            roots.extend(std::iter::from_fn(|| effects.next_if(|effect| *effect < result)));
+            roots.push(result);
+        }
+        roots.extend(effects);
+        for root in roots {
+            stack.push((root, false));
             while let Some((node, done)) = stack.pop() {
                 if done {
                     order.push(node);

@@ -10,16 +10,17 @@
 //!   their definition; no node depends on itself.
 //! * Types: the result types of a node are those that [`infer`] gives, which covers attributes,
 //!   captures and the signatures of regions; parameters have possible sizes; every symbol in a type or attribute is declared, with the same bounds.
+//! * A symbol that a node binds is bound by no other node, is no extent of a parameter, and nothing that the node depends on has it; nodes of regions bind none.
 //! * Regions nest at most [`MAX_REGION_DEPTH`] deep.
 //!
 //! Value names need not be unique: the text form tells values of one name apart. The verifier does not panic, whatever
 //! graph was read. Where the ids of a graph are wrong, nothing else is checked in that graph.
 
+mod binding;
+
 use crate::analysis::GraphView;
 use crate::infer::{InferError, check_type, infer};
-use crate::{
-    Attribute, ConstantId, Constants, DType, Definition, Dim, Function, Graph, MAX_ELEMENTS, Module,
-};
+use crate::{ConstantId, Constants, DType, Definition, Dim, Function, Graph, MAX_ELEMENTS, Module};
 use crate::{NodeId, Symbol, Tensor, TensorType, ValueId};
 use petgraph::algo::kosaraju_scc;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -152,6 +153,14 @@ pub enum Violation {
         /// Number that follows from the operands.
         inferred: usize,
     },
+    /// A node gives a value to a symbol that it can't give one to.
+    #[error("binds `{name}`, {reason}")]
+    Binding {
+        /// The symbol.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Regions nest too deeply.
     #[error("regions nest deeper than {MAX_REGION_DEPTH}")]
     Depth,
@@ -278,7 +287,11 @@ impl Verifier<'_> {
                 self.report(Entity::Whole, Violation::Signature { what, values, names });
             }
         }
-        if !self.graph(graph) || !complete {
+        if !self.graph(graph) {
+            return;
+        }
+        self.bindings(graph);
+        if !complete {
             return;
         }
         let pairs = params[inputs.len()..].iter().zip(&results[outputs.len()..]);
@@ -367,7 +380,7 @@ impl Verifier<'_> {
     fn node(&mut self, graph: &Graph, id: NodeId) {
         let node = graph.node(id);
         for (_, attribute) in node.op.attributes() {
-            self.attribute(Entity::Node(id), &attribute);
+            attribute.for_each_dim(&mut |dim| self.dim(Entity::Node(id), dim));
         }
         let operands: Vec<&TensorType> = node.operands.iter().map(|value| graph.ty(*value)).collect();
         let inferred = match infer(self.constants, &node.op, &operands, &node.regions) {
@@ -384,14 +397,6 @@ impl Verifier<'_> {
                 let (stated, inferred) = (Box::new(stated.clone()), Box::new(inferred));
                 self.report(Entity::Node(id), Violation::ResultType { place, stated, inferred });
             }
-        }
-    }
-
-    fn attribute(&mut self, entity: Entity, attribute: &Attribute) {
-        match attribute {
-            Attribute::Dim(dim) => self.dim(entity, dim),
-            Attribute::List(items) => items.iter().for_each(|item| self.attribute(entity, item)),
-            Attribute::Real(_) | Attribute::Bool(_) | Attribute::Word(_) | Attribute::Text(_) => {}
         }
     }
 

@@ -36,7 +36,7 @@ mod source;
 mod trainer;
 mod weights;
 
-pub use crate::emit::jit::{TensorView, TensorViewMut};
+pub use crate::emit::jit::{CustomFunction, TensorView, TensorViewMut};
 pub use aot::{Listing, Product};
 pub use executable::Statistics;
 pub(crate) use flops::flops;

@@ -3,10 +3,9 @@
 use super::executable::{Executable, Specialised, Statistics};
 use super::interpret::Interpretation;
 use super::model::in_order;
-use super::port::extents;
 use super::{CompiledModel, Signature};
 use crate::emit::dtypes::native_order;
-use crate::emit::jit::{self, SessionError, TensorView, TensorViewMut};
+use crate::emit::jit::{self, CustomFunction, SessionError, TensorView, TensorViewMut};
 use crate::error::{Error, Place};
 use crate::program::Port;
 use graven_ir::interp::SymbolValues;
@@ -22,6 +21,8 @@ use std::time::Duration;
 pub struct Session {
     model: CompiledModel,
     threads: usize,
+    /// What the application provides, by name.
+    custom_calls: BTreeMap<String, Arc<CustomFunction>>,
     current: Option<Current>,
 }
 
@@ -30,8 +31,10 @@ struct Current {
     specialised: Arc<Specialised>,
     /// Shapes of the inputs.
     shapes: Vec<Vec<usize>>,
-    /// Shapes of the outputs; bounds where they depend on data and the run is not over.
+    /// Shapes of the outputs; bounds where they depend on data.
     output_shapes: Vec<Vec<usize>>,
+    /// Shapes of the outputs of the last run.
+    result_shapes: Vec<Vec<usize>>,
     runner: Runner,
 }
 
@@ -57,7 +60,7 @@ pub struct StepTime<'s> {
 
 impl Session {
     pub(super) fn new(model: CompiledModel, threads: usize) -> Result<Session, Error> {
-        Ok(Session { model, threads, current: None })
+        Ok(Session { model, threads, custom_calls: BTreeMap::new(), current: None })
     }
 
     /// How many threads a run uses.
@@ -76,6 +79,25 @@ impl Session {
     /// Shapes of the outputs for the inputs that the session is prepared for; bounds where they depend on data.
     pub fn output_shapes(&self) -> &[Vec<usize>] {
         self.current.as_ref().map_or(&[], |current| &current.output_shapes)
+    }
+
+    /// Lets machine code call `function` where the model has a `custom_call` of this name. A run that calls a function which is not registered fails.
+    pub fn register(&mut self, name: impl Into<String>, function: Arc<CustomFunction>) {
+        let name = name.into();
+        if let Some(Current { runner: Runner::Code(session), .. }) = &mut self.current {
+            session.register(&name, &function);
+        }
+        self.custom_calls.insert(name, function);
+    }
+
+    /// Shapes of the outputs of the last run, whose elements lie densely at the start of each output. Only shapes that depend on data differ from
+    /// [`Session::output_shapes`].
+    pub fn result_shapes(&self) -> Vec<Vec<usize>> {
+        match &self.current {
+            Some(Current { runner: Runner::Code(session), .. }) => session.output_shapes(),
+            Some(current) => current.result_shapes.clone(),
+            None => Vec::new(),
+        }
     }
 
     /// Sizes of what is compiled, and its arithmetic.
@@ -111,16 +133,20 @@ impl Session {
         }
         let borrowed: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         let values = signature.bind(&borrowed)?;
-        let output_shapes =
+        let output_shapes: Vec<Vec<usize>> =
             signature.outputs.iter().map(|port| bounds(port, &values)).collect::<Result<_, _>>()?;
         let runner = match &specialised.executable {
             Executable::Interpreted(_) => Runner::Interpretation(Interpretation::new(signature, &values)?),
             Executable::Compiled(model) => {
-                let session = jit::Session::new(model, self.threads).map_err(session_error)?;
+                let mut session = jit::Session::new(model, self.threads).map_err(session_error)?;
+                for (name, function) in &self.custom_calls {
+                    session.register(name, function);
+                }
                 Runner::Code(Box::new(session))
             }
         };
-        self.current = Some(Current { specialised, shapes, output_shapes, runner });
+        let result_shapes = output_shapes.clone();
+        self.current = Some(Current { specialised, shapes, output_shapes, result_shapes, runner });
         Ok(())
     }
 
@@ -135,6 +161,7 @@ impl Session {
             (Runner::Code(session), _) => session.run(inputs, outputs).map_err(session_error),
             (Runner::Interpretation(run), Executable::Interpreted(module)) => {
                 let results = run.run(module, inputs.iter().map(tensor).collect::<Result<_, _>>()?)?;
+                current.result_shapes = results.iter().map(|tensor| tensor.shape().to_vec()).collect();
                 store(current.specialised.signature(), &results, outputs)
             }
             _ => Err(Error::internal(Place::new("the session"), "it belongs to another model")),
@@ -292,9 +319,10 @@ fn run_code(
     }
     session.run(&views, &mut outputs).map_err(session_error)?;
     let mut results = Vec::new();
-    for ((port, shape), data) in signature.outputs.iter().zip(output_shapes).zip(&buffers) {
-        let data = native_order(port.ty.dtype, data.to_vec());
-        let result = Tensor::new(port.ty.dtype, shape.clone(), data);
+    for ((port, shape), data) in signature.outputs.iter().zip(session.output_shapes()).zip(&buffers) {
+        let bytes = shape.iter().product::<usize>().saturating_mul(port.ty.dtype.bytes());
+        let data = native_order(port.ty.dtype, data[..bytes.min(data.len())].to_vec());
+        let result = Tensor::new(port.ty.dtype, shape, data);
         results.push(
             result.map_err(|error| Error::internal(Place::named("output", &port.name), error.to_string()))?,
         );
@@ -336,15 +364,9 @@ fn store(signature: &Signature, results: &[Tensor], outputs: &mut [TensorViewMut
     Ok(())
 }
 
-/// The shape of an output, or its bounds where it depends on data.
+/// The shape of an output; the bounds of extents that depend on data.
 fn bounds(port: &Port, values: &SymbolValues) -> Result<Vec<usize>, Error> {
-    if let Some(extents) = extents(&port.ty, values) {
-        return Ok(extents);
-    }
-    let bound = |dim: &Dim| {
-        let known = dim.substitute(&|symbol| values.get(symbol).map(Dim::from));
-        usize::try_from(known.upper()).ok()
-    };
+    let bound = |dim: &Dim| usize::try_from(values.dim(dim).unwrap_or_else(|| dim.upper())).ok();
     let shape: Option<Vec<usize>> = port.ty.shape.iter().map(bound).collect();
     shape.ok_or_else(|| Error::internal(Place::named("output", &port.name), "has no bounds"))
 }

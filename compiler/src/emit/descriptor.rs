@@ -78,6 +78,7 @@ impl Descriptor {
             *place = tables.tensors(program, ports, &computed);
         }
         let symbols = tables.symbols(program);
+        let custom_calls = tables.custom_calls(program);
         let mut model =
             Writer { blob: Blob { bytes: vec![0; size_of::<abi::Model>()], pointers: vec![] }, big };
         let counts = [
@@ -87,6 +88,7 @@ impl Descriptor {
             (offset_of!(abi::Model, state_count), program.states.len()),
             (offset_of!(abi::Model, symbol_count), program.symbols.len()),
             (offset_of!(abi::Model, extent_count), computed.dims.len()),
+            (offset_of!(abi::Model, custom_call_count), program.custom_calls.len()),
         ];
         counts.into_iter().for_each(|(place, count)| model.put_u32(place, count as u32));
         let sizes = [
@@ -106,6 +108,7 @@ impl Descriptor {
             (offset_of!(abi::Model, outputs), Some(Pointee::Tables(places[1]))),
             (offset_of!(abi::Model, states), Some(Pointee::Tables(places[2]))),
             (offset_of!(abi::Model, symbols), Some(Pointee::Tables(symbols))),
+            (offset_of!(abi::Model, custom_calls), Some(Pointee::Tables(custom_calls))),
             (offset_of!(abi::Model, embedded_weights), embedded.then_some(Pointee::Weights)),
             (offset_of!(abi::Model, run), Some(Pointee::Run)),
             (offset_of!(abi::Model, check_cpu), Some(Pointee::CheckCpu)),
@@ -180,15 +183,26 @@ impl Writer {
         table
     }
 
+    /// Pointers to the names of the custom calls.
+    fn custom_calls(&mut self, program: &Program) -> usize {
+        let table = self.room(program.custom_calls.len() * size_of::<usize>());
+        for (n, call) in program.custom_calls.iter().enumerate() {
+            let name = self.string(&call.name);
+            self.pointer(table + n * size_of::<usize>(), name);
+        }
+        table
+    }
+
     fn symbols(&mut self, program: &Program) -> usize {
         let table = self.room(program.symbols.len() * size_of::<abi::Symbol>());
         for (n, symbol) in program.symbols.iter().enumerate() {
             let place = table + n * size_of::<abi::Symbol>();
             let name = self.string(symbol.name());
+            let source = if program.is_result(n) { abi::SYMBOL_RESULT } else { abi::SYMBOL_INPUT };
             self.pointer(place + offset_of!(abi::Symbol, name), name);
             self.put_u64(place + offset_of!(abi::Symbol, lower), symbol.lower() as u64);
             self.put_u64(place + offset_of!(abi::Symbol, upper), symbol.upper() as u64);
-            self.put_u32(place + offset_of!(abi::Symbol, source), abi::SYMBOL_INPUT);
+            self.put_u32(place + offset_of!(abi::Symbol, source), source);
         }
         table
     }

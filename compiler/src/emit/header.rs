@@ -10,7 +10,7 @@ use super::object::ObjectFacts;
 use crate::codegen::cranelift::entry::extents::ComputedExtents;
 use crate::program::{Port, Program};
 use crate::target::Target;
-use graven_ir::{DType, Dim, Symbol};
+use graven_ir::{DType, Dim};
 use graven_runtime::abi;
 use std::fmt::{self, Write};
 
@@ -106,6 +106,7 @@ impl<'a> Header<'a> {
         self.pointers(w)?;
         self.state(w)?;
         self.dims(w)?;
+        self.custom_calls(w)?;
         self.functions(w)?;
         example::write(w, self)?;
         writeln!(w, "#ifdef __cplusplus\n}}\n#endif\n\n#endif")
@@ -220,18 +221,38 @@ impl<'a> Header<'a> {
             );
         }
         writeln!(w, "/* Extents that differ from run to run. */\ntypedef struct {}_dims {{", self.prefix)?;
-        for (symbol, name) in self.program.symbols.iter().zip(&self.symbols) {
+        for (n, (symbol, name)) in self.program.symbols.iter().zip(&self.symbols).enumerate() {
             writeln!(
                 w,
                 "    /* \"{}\", from {} to {}, {} */",
                 Comment(symbol.name()),
                 symbol.lower(),
                 symbol.upper(),
-                if is_given(self.program, symbol) { "set by the caller" } else { "set by the run" }
+                if self.program.is_result(n) { "set by the run" } else { "set by the caller" }
             )?;
             writeln!(w, "    int64_t {name};")?;
         }
         writeln!(w, "}} {}_dims;\n", self.prefix)
+    }
+
+    /// The application's functions that the model calls.
+    fn custom_calls(&self, w: &mut String) -> fmt::Result {
+        let calls = &self.program.custom_calls;
+        if calls.is_empty() {
+            return Ok(());
+        }
+        writeln!(w, "/* Functions of yours that the model calls, in the order of graven_exec.custom_calls:")?;
+        for (n, call) in calls.iter().enumerate() {
+            let types = |types: &[(DType, usize)]| {
+                let texts: Vec<String> =
+                    types.iter().map(|(dtype, rank)| format!("{dtype} of rank {rank}")).collect();
+                texts.join(", ")
+            };
+            let (name, operands, results) =
+                (Comment(&call.name), types(&call.operands), types(&call.results));
+            writeln!(w, " *   {n}: \"{name}\" ({operands}) -> ({results})")?;
+        }
+        writeln!(w, " */\n#define {}_CUSTOM_CALL_COUNT {}\n", self.capitals, calls.len())
     }
 
     fn functions(&self, w: &mut String) -> fmt::Result {
@@ -239,7 +260,11 @@ impl<'a> Header<'a> {
         writeln!(
             w,
             "/* Runs the model once; 0 or one of GRAVEN_ERROR_*. `exec` {}. */",
-            if self.needs_file() { "must have the weights" } else { "may be null: one thread" }
+            match self.needs_file() {
+                true => "must have the weights",
+                false if !self.program.custom_calls.is_empty() => "must have the custom calls",
+                false => "may be null: one thread",
+            }
         )?;
         writeln!(
             w,
@@ -266,12 +291,6 @@ impl<'a> Header<'a> {
     fn needs_file(&self) -> bool {
         self.facts.weights.bytes > 0 && !self.facts.weights.embedded
     }
-}
-
-/// Whether a symbol is an extent of an input; otherwise the run finds it out.
-fn is_given(program: &Program, symbol: &Symbol) -> bool {
-    let mut extents = program.inputs.iter().flat_map(|port| &port.ty.shape);
-    extents.any(|dim| dim.as_symbol() == Some(symbol))
 }
 
 /// The C type of an element; halves are passed as their bits.

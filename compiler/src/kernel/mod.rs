@@ -4,12 +4,14 @@
 //! * [`ops`]: operations on register values
 //! * [`ir`]: kernels, statements, loops, buffers
 //! * [`builder`]: builds kernels from index expressions
+//! * [`in_place`]: whether a result may take an operand's memory
 //! * [`text`]: the `.kir` form
 //! * [`mod@verify`]: the invariants
 //! * [`interp`]: runs kernels with checked memory
 //! * [`math`]: the graph's elementwise functions as operations
 
 pub mod builder;
+pub mod in_place;
 mod infer;
 pub mod interp;
 pub mod ir;

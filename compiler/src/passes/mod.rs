@@ -9,6 +9,7 @@
 //! * [`control`]: branches and loops that are known when compiling
 //! * [`raise`]: functions with a row of their own
 //! * [`decompose`]: composites to primitives
+//! * [`regions`]: bodies of control flow
 //! * [`fuse`]: fusion groups
 //! * [`layout`]: layouts of values
 //! * [`rewrite`]: what they are written with
@@ -23,6 +24,7 @@ pub mod fuse;
 pub mod layout;
 pub mod pipeline;
 pub mod raise;
+pub mod regions;
 pub mod rewrite;
 pub mod sink;
 

@@ -1,6 +1,8 @@
 //! The order of the passes.
 
-use super::{Context, PassError, affine, canonicalise, control, cse, decompose, fold, fuse, raise, sink};
+use super::{
+    Context, PassError, affine, canonicalise, control, cse, decompose, fold, fuse, raise, regions, sink,
+};
 use graven_ir::Graph;
 use graven_ir::verify::verify_graph;
 
@@ -22,6 +24,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "control", reason: "folded conditions decide branches", run: control::run },
     Pass { name: "raise", reason: "patterns are in canonical form", run: raise::run },
     Pass { name: "decompose", reason: "after rules that know composites", run: decompose::run },
+    Pass { name: "regions", reason: "sees primitives, and brings constants together", run: regions::run },
     Pass { name: "fold-again", reason: "decompositions and branches bring constants", run: fold::run },
     Pass {
         name: "canonicalise-again",
@@ -33,6 +36,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "canonicalise-sunk", reason: "movement ops met others", run: canonicalise::run },
     Pass { name: "affine", reason: "factors stand behind their contractions", run: affine::run },
     Pass { name: "fold-last", reason: "the rules moved constants", run: fold::run },
+    Pass { name: "regions-again", reason: "folded constants go in", run: regions::run },
     Pass { name: "cse-last", reason: "once nodes have their final form", run: cse::run },
     Pass { name: "fuse", reason: "last: groups hide their nodes from the other passes", run: fuse::run },
 ];

@@ -35,6 +35,15 @@ pub fn rewrite(constants: &mut Constants, graph: &Graph, rule: &mut Rule) -> Res
     Ok(builder.finish(results))
 }
 
+/// Builds `graph` with `rule` applied and gives its results. For rules that rewrite regions themselves.
+pub fn rebuild(
+    builder: &mut GraphBuilder,
+    graph: &Graph,
+    rule: &mut Rule,
+) -> Result<Vec<ValueId>, PassError> {
+    Rewriter { rule, scopes: 0 }.graph(builder, graph)
+}
+
 struct Rewriter<'w, 'r> {
     rule: &'w mut Rule<'r>,
     scopes: usize,

@@ -1,6 +1,9 @@
 //! What `graven compile` writes.
 
 use super::graven::{Ended, graven, graven_in, models};
+use graven_ir::Tensor;
+use graven_runtime::abi::DType;
+use graven_runtime::npz::Writer;
 use std::path::Path;
 use std::process::Command;
 
@@ -131,4 +134,52 @@ fn help_lists_the_commands() {
     }
     assert!(!help.stdout.contains("train"), "{}", help.stdout);
     assert_eq!(graven("--version").stdout, format!("graven {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// A scan in which data decide how much of the result is kept.
+const LOOPING: &str = "dim N in 0..=6
+func @looping(%x: f32[6], %n: i64[]) -> (sums: f32[N], last: f32[]) {
+  %zero = constant 0.0 : f32[]
+  %last, %all = scan %zero, %x {carried = 1, scanned = 1, length = 6, reverse = false} : f32[], f32[6] body (%s: f32[], %v: f32[]) {
+    %t = add %s, %v : f32[]
+    yield %t, %t
+  }
+  %sums = bind_extent %n, %all {symbol = N, axes = [0]} : f32[N]
+  return %sums, %last
+}
+";
+
+#[test]
+fn loops_and_extents_that_data_decide() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("looping.gir"), LOOPING).unwrap();
+    let x = Tensor::from_f32s(vec![6], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let ended = graven_in(folder, "compile looping.gir -o looping");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for (count, code) in [(4i64, 0), (0, 0), (6, 0), (7, 2), (-1, 2)] {
+        let mut inputs = Writer::new(Vec::new());
+        inputs.add("x", DType::F32, &[6], x.data()).unwrap();
+        inputs.add("n", DType::I64, &[], &count.to_le_bytes()).unwrap();
+        std::fs::write(folder.join("inputs.npz"), inputs.finish().unwrap()).unwrap();
+        let arguments = ["--inputs", "inputs.npz", "--outputs", "exe.npz"];
+        let executable = run(folder, "looping", &arguments);
+        assert_eq!(executable.code, Some(code), "{count}: {}", executable.stderr);
+        for backend in ["auto", "interp"] {
+            let inputs = "--inputs inputs.npz --outputs run.npz";
+            let ended = graven_in(folder, &format!("run looping.gir --backend {backend} {inputs}"));
+            assert_eq!(ended.code, Some(code), "{count}: {}", ended.stderr);
+            if code == 0 {
+                let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+                assert_eq!(read("exe.npz"), read("run.npz"), "{count} {backend}");
+                assert_eq!(executable.stdout, ended.stdout);
+            }
+        }
+    }
+    let ended = graven_in(folder, "compile looping.gir --emit obj -o looping.o");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let header = std::fs::read_to_string(folder.join("looping.h")).unwrap();
+    assert!(header.contains("/* \"N\", from 0 to 6, set by the run */"), "{header}");
+    let symbols = Command::new("nm").arg("-u").arg(folder.join("looping.o")).output().expect("nm");
+    assert_eq!(String::from_utf8_lossy(&symbols.stdout).trim(), "");
 }

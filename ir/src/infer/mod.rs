@@ -92,6 +92,7 @@ fn rule(
         Op::Concat { axis } => movement::concat(*axis, operands),
         Op::Reverse { axes } => movement::reverse(axes, operands),
         Op::Relayout => movement::relayout(operands),
+        Op::BindExtent { symbol, axes } => return movement::bind_extent(symbol, axes, operands),
 
         Op::Gather { axis } => indexing::gather(*axis, operands),
         Op::GatherElements { axis } => indexing::gather_elements(*axis, operands),

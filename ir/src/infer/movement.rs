@@ -1,8 +1,8 @@
 //! Movement: elements change their places or are repeated.
 
 use super::check::{self, Extents};
-use super::{Rule, window};
-use crate::{Dim, Shape, TensorType};
+use super::{ResultTypes, Rule, window};
+use crate::{DType, Dim, Shape, Symbol, TensorType};
 
 pub fn reshape(shape: &[Dim], operands: &[&TensorType]) -> Rule {
     let [x] = check::operands(operands)?;
@@ -58,6 +58,22 @@ pub fn slice(start: &[Dim], limit: &[Dim], stride: &[i64], operands: &[&TensorTy
         shape.push((limit - start).ceil_div(&Dim::from(stride)));
     }
     check::tensor(x.dtype, shape)
+}
+
+pub fn bind_extent(symbol: &Symbol, axes: &[usize], operands: &[&TensorType]) -> Result<ResultTypes, String> {
+    let [count, tensors @ ..] = operands else { return Err("takes a count".into()) };
+    check::is_type("the count", count, &TensorType::scalar(DType::I64))?;
+    if axes.len() != tensors.len() {
+        return Err(format!("`axes` has {} entries for {} tensors", axes.len(), tensors.len()));
+    }
+    let mut types = ResultTypes::new();
+    for (axis, x) in axes.iter().zip(tensors) {
+        check::axis("axis", *axis, x)?;
+        let mut ty = (*x).clone();
+        ty.shape[*axis] = Dim::from(symbol);
+        types.push(ty);
+    }
+    Ok(types)
 }
 
 pub fn pad(low: &[Dim], high: &[Dim], interior: &[i64], operands: &[&TensorType]) -> Rule {

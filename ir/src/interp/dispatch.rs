@@ -94,6 +94,7 @@ fn single(
 
         // These do not come here: they run regions or the application's code, or have two results.
         Op::If
+        | Op::BindExtent { .. }
         | Op::While { .. }
         | Op::Scan { .. }
         | Op::Fuse { .. }

@@ -5,7 +5,7 @@ use super::symbols::SymbolValues;
 use super::values::Array;
 use super::{CustomCalls, EvalError, EvalErrorKind, Limits, dispatch};
 use crate::infer::infer;
-use crate::{Constants, Dim, Graph, Node, NodeId, Op, Tensor, TensorType, ValueId};
+use crate::{Constants, Dim, Graph, Node, NodeId, Op, Symbol, Tensor, TensorType, ValueId};
 use cranelift_entity::SecondaryMap;
 
 /// One evaluation: what it sees and what it may still spend.
@@ -135,6 +135,7 @@ impl<'a> Evaluation<'a> {
             Op::Scan { carried, scanned, length, reverse } => {
                 self.scan(operands, (*carried, *scanned), length, *reverse, regions)
             }
+            Op::BindExtent { symbol, axes } => Ok(self.bind_extent(symbol, axes, operands)?),
             Op::Fuse { .. } => {
                 let malformed = || EvalErrorKind::Internal("a fusion group without a region".into());
                 self.run(&Plan::new(regions.first().ok_or_else(malformed)?), operands)
@@ -154,6 +155,39 @@ impl<'a> Evaluation<'a> {
             Op::CustomCall { target, .. } => self.custom_calls.call(target, operands, &results),
             _ => dispatch::evaluate(self.constants, op, operands, &results),
         }
+    }
+
+    /// Gives a symbol its value and cuts the tensors.
+    fn bind_extent(
+        &mut self,
+        symbol: &Symbol,
+        axes: &[usize],
+        operands: &[Tensor],
+    ) -> Result<Vec<Tensor>, EvalErrorKind> {
+        let malformed = || EvalErrorKind::Internal("a bound extent without a count".into());
+        let (count, tensors) = operands.split_first().ok_or_else(malformed)?;
+        let count = count.to_i64s().and_then(|counts| counts.first().copied()).ok_or_else(malformed)?;
+        self.symbols.bind(symbol, count)?;
+        let mut results = Vec::with_capacity(tensors.len());
+        for (tensor, axis) in tensors.iter().zip(axes) {
+            let dims = || tensor.shape().iter().map(|extent| Dim::from(*extent)).collect::<Vec<Dim>>();
+            let mut limit = dims();
+            let end = limit.get_mut(*axis).ok_or_else(malformed)?;
+            if end.as_const().is_some_and(|extent| extent < count) {
+                let (lower, upper) = (symbol.lower(), end.upper());
+                return Err(EvalErrorKind::SymbolBounds {
+                    symbol: symbol.name().into(),
+                    value: count,
+                    lower,
+                    upper,
+                });
+            }
+            *end = Dim::from(count);
+            let rank = limit.len();
+            let slice = Op::Slice { start: vec![Dim::ZERO; rank], limit, stride: vec![1; rank] };
+            results.extend(self.plain_op(&slice, std::slice::from_ref(tensor))?);
+        }
+        Ok(results)
     }
 
     /// The value of a dim.

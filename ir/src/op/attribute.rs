@@ -23,6 +23,17 @@ pub enum Attribute {
     List(Vec<Attribute>),
 }
 
+impl Attribute {
+    /// Calls `visit` for every extent in the value.
+    pub fn for_each_dim(&self, visit: &mut dyn FnMut(&Dim)) {
+        match self {
+            Attribute::Dim(dim) => visit(dim),
+            Attribute::List(items) => items.iter().for_each(|item| item.for_each_dim(visit)),
+            Attribute::Real(_) | Attribute::Bool(_) | Attribute::Word(_) | Attribute::Text(_) => {}
+        }
+    }
+}
+
 /// A type that an op's attribute field may have.
 pub trait AttributeValue: Sized {
     /// What the field expects, for error messages.

@@ -7,7 +7,8 @@
 use super::elementwise::functions;
 use crate::op::attribute::word_attribute;
 use crate::{
-    Attribute, AttributeValue, BinaryOp, CompareOp, ConstantId, ConvDimensions, DType, Dim, Real, UnaryOp,
+    Attribute, AttributeValue, BinaryOp, CompareOp, ConstantId, ConvDimensions, DType, Dim, Real, Symbol,
+    UnaryOp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -327,6 +328,15 @@ ops! {
     /// `(x, update, starts: i64[rank]) → y`: x with `update` at run-time `starts`, each clamped so that the update lies within x.
     DynamicUpdateSlice "dynamic_update_slice" Movement;
 
+    /// `(count: i64[], x₀, x₁, …) → (y₀, y₁, …)`: gives `symbol` its value, which data decide; yᵢ is the first `count` elements of xᵢ along `axes[i]`. A count that is
+    /// outside the symbol's bounds or above an xᵢ's extent is a run-time error. Only the graph of a function may have this op, not a region; it stays even if no result is used.
+    BindExtent "bind_extent" Movement {
+        /// The extent: not one of a parameter, bound by one op only.
+        symbol: Symbol,
+        /// The dimension of each x.
+        axes: Vec<usize>,
+    };
+
     /// `(a, b) → y`: sums of products over the contracted dimensions. The result's dimensions are the batch dimensions, then a's free ones, then b's. Equal dtypes;
     /// integers wrap.
     DotGeneral "dot_general" Contraction {
@@ -575,9 +585,9 @@ impl AttributeValue for ConstantId {
 }
 
 impl Op {
-    /// Whether a second evaluation could be left out or an unused one dropped: all ops but custom calls.
+    /// Whether a second evaluation could be left out or an unused one dropped: all ops but custom calls and those that bind extents. Regions are not looked at.
     pub fn is_pure(&self) -> bool {
-        self.category() != Category::Custom
+        !matches!(self, Op::BindExtent { .. } | Op::CustomCall { .. })
     }
 
     /// The regions that a node with this op has, by their labels in the text form.

@@ -149,3 +149,31 @@ fn constants_hold_elements() {
         assert_eq!(messages(&with(dtype, &[1, bad, bad])), [expected]);
     }
 }
+
+#[test]
+fn symbols_are_bound_once_and_outside_of_regions() {
+    let with = |body: &str| {
+        let text = format!(
+            "dim N in 0..=4\ndim M in 0..=4\nfunc @main(%n: i64[], %x: f32[4], %m: f32[M]) -> (y: f32[]) {{\n{body}}}\n"
+        );
+        verify(&crate::text::parse(&text).unwrap())
+    };
+    let bind = "  %a = bind_extent %n, %x {symbol = N, axes = [0]} : f32[N]\n";
+    let sum = "  %s = reduce %a {combine = sum, axes = [0]} : f32[]\n  return %s\n";
+    assert_eq!(with(&format!("{bind}{sum}")), Ok(()));
+    let reasons =
+        |body: &str| with(body).unwrap_err().into_iter().map(|error| error.violation).collect::<Vec<_>>();
+    let broken = |name: &str, reason| vec![Violation::Binding { name: name.into(), reason }];
+    let twice = format!("{bind}  %b = bind_extent %n, %x {{symbol = N, axes = [0]}} : f32[N]\n{sum}");
+    assert_eq!(reasons(&twice), broken("N", "which another node binds"));
+    let param = bind.replace("symbol = N", "symbol = M").replace("f32[N]", "f32[M]");
+    assert_eq!(reasons(&format!("{param}{sum}")), broken("M", "which is an extent of a parameter"));
+    let own =
+        "  %e = extent {dim = N} : i64[]\n  %a = bind_extent %e, %x {symbol = N, axes = [0]} : f32[N]\n";
+    assert_eq!(reasons(&format!("{own}{sum}")), broken("N", "which its operands depend on"));
+    let region = format!(
+        "  %s = scan %n, %x {{carried = 0, scanned = 0, length = 1, reverse = false}} : f32[1] body (%n: i64[], %x: f32[4]) {{\n{}    %r = reduce %a {{combine = sum, axes = [0]}} : f32[]\n    yield %r\n  }}\n  %t = reshape %s {{shape = []}} : f32[]\n  return %t\n",
+        bind.replace("  %a", "    %a")
+    );
+    assert_eq!(reasons(&region), broken("N", "but only a function's own graph may bind extents"));
+}

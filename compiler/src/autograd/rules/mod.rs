@@ -75,6 +75,7 @@ pub(super) fn apply(
     let Some(g) = cotangents.first().copied().flatten() else {
         return match node.op {
             Op::If | Op::While { .. } | Op::Scan { .. } | Op::Fuse { .. } => control::apply(b, site),
+            Op::BindExtent { ref axes, .. } => movement::bind_extent(b, site, axes),
             Op::CustomCall { .. } => custom_call(site),
             // Only the first result of the others is a float that gradients come through.
             _ => zero(),
@@ -98,6 +99,7 @@ pub(super) fn apply(
         Op::Concat { axis } => movement::concat(b, site, *axis, g),
         Op::Reverse { axes } => movement::reverse(b, axes, g),
         Op::Relayout => Ok(smallvec![Some(g)]),
+        Op::BindExtent { axes, .. } => movement::bind_extent(b, site, axes),
 
         Op::Gather { axis } => indexing::gather(b, site, *axis, g),
         Op::GatherElements { axis } => indexing::gather_elements(b, site, *axis, g),

@@ -55,6 +55,23 @@ pub(super) fn slice(
     Ok(smallvec![Some(pad_zeros(b, g, start.to_vec(), high, interior)?)])
 }
 
+/// Zeros where elements were cut off.
+pub(super) fn bind_extent(b: &mut GraphBuilder<'_>, site: Site<'_>, axes: &[usize]) -> Cotangents {
+    let mut cotangents: OperandCotangents = smallvec![None];
+    for (n, axis) in axes.iter().enumerate() {
+        let Some(g) = site.cotangents.get(n).copied().flatten().filter(|_| site.wants(n + 1)) else {
+            cotangents.push(None);
+            continue;
+        };
+        let (operand, taken) = (b.shape(site.operand(n + 1)), b.shape(g));
+        let mut high = vec![Dim::ZERO; taken.len()];
+        high[*axis] = &operand[*axis] - &taken[*axis];
+        let zeros = vec![Dim::ZERO; taken.len()];
+        cotangents.push(Some(pad_zeros(b, g, zeros, high, vec![0; taken.len()])?));
+    }
+    Ok(cotangents)
+}
+
 /// What lies at the operand's elements, and for the value the sum of the rest.
 pub(super) fn pad(
     b: &mut GraphBuilder<'_>,

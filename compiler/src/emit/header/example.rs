@@ -1,6 +1,6 @@
 //! How to call a model, as a comment.
 
-use super::{Header, c_type, is_given};
+use super::{Header, c_type};
 use crate::program::Port;
 use std::fmt::{self, Write};
 
@@ -22,8 +22,8 @@ pub(super) fn write(w: &mut String, header: &Header<'_>) -> fmt::Result {
     if !program.symbols.is_empty() {
         lines.push(1, format_args!("{m}_dims dims = {{0}};"))?;
     }
-    for (symbol, name) in program.symbols.iter().zip(&header.symbols) {
-        if is_given(program, symbol) {
+    for (n, (symbol, name)) in program.symbols.iter().zip(&header.symbols).enumerate() {
+        if !program.is_result(n) {
             lines.push(1, format_args!("dims.{name} = {};", symbol.upper()))?;
         }
     }

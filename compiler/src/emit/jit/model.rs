@@ -9,7 +9,7 @@ use crate::codegen::cranelift::isa;
 use crate::codegen::program::{CompileThreads, compile_kernels};
 use crate::codegen::{self, KernelCompiler};
 use crate::emit::weights;
-use crate::program::{Port, Program};
+use crate::program::{CustomSignature, Port, Program};
 use crate::target::Target;
 use graven_ir::{Dim, Symbol, TensorType};
 use graven_runtime::{abi, arena::Arena};
@@ -41,9 +41,12 @@ pub(super) struct Inner {
 pub(super) struct Outline {
     pub name: String,
     pub symbols: Vec<Symbol>,
+    /// Which symbols runs set.
+    pub results: Vec<bool>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub states: Vec<Port>,
+    pub custom_calls: Vec<CustomSignature>,
     pub arena_bytes: u64,
     pub scratch_bytes: u64,
     /// The program without its weights, for profiles.
@@ -132,7 +135,7 @@ impl CompiledModel {
         program.arena_bytes.saturating_add(program.scratch_bytes.saturating_mul(workers as u64))
     }
 
-    /// The shapes of the outputs for inputs of these shapes.
+    /// The shapes of the outputs for inputs of these shapes; bounds where they depend on data.
     ///
     /// # Errors
     /// [`SessionError`] if they are no shapes of the inputs.
@@ -140,7 +143,7 @@ impl CompiledModel {
         let program = &self.0.program;
         let mut values = vec![0; program.symbols.len()];
         program.bind(inputs.len(), |n| inputs[n], &mut values)?;
-        let shape = |port: &Port| port.ty.shape.iter().map(|dim| program.extent(dim, &values)).collect();
+        let shape = |port: &Port| port.ty.shape.iter().map(|dim| program.bound(dim, &values)).collect();
         Ok(program.outputs.iter().map(shape).collect())
     }
 }
@@ -158,9 +161,11 @@ impl Outline {
         Outline {
             name: program.name.clone(),
             symbols: program.symbols.clone(),
+            results: (0..program.symbols.len()).map(|n| program.is_result(n)).collect(),
             inputs: program.inputs.clone(),
             outputs: program.outputs.clone(),
             states: program.states.clone(),
+            custom_calls: program.custom_calls.clone(),
             arena_bytes: program.arena_bytes,
             scratch_bytes: program.scratch_bytes,
             steps: super::profile::Steps::of(program),
@@ -173,6 +178,15 @@ impl Outline {
             self.symbols.iter().position(|other| other == symbol).and_then(|place| values.get(place).copied())
         };
         dim.evaluate(&value).and_then(|extent| usize::try_from(extent).ok()).unwrap_or(0)
+    }
+
+    /// The value of an extent before the run: its greatest one if it depends on data.
+    pub fn bound(&self, dim: &Dim, values: &[i64]) -> usize {
+        let is_result = |(symbol, result): (&Symbol, &bool)| *result && dim.contains(symbol);
+        match self.symbols.iter().zip(&self.results).any(is_result) {
+            true => usize::try_from(dim.upper()).unwrap_or(0),
+            false => self.extent(dim, values),
+        }
     }
 
     /// Sets the symbols from the shapes of the inputs, which must agree with each other and with the bounds.
@@ -236,7 +250,7 @@ impl Outline {
     ) -> Result<(), SessionError> {
         let dims = &port.ty.shape;
         let equal = given.len() == dims.len()
-            && dims.iter().zip(given).all(|(dim, extent)| self.extent(dim, values) == *extent);
+            && dims.iter().zip(given).all(|(dim, extent)| self.bound(dim, values) == *extent);
         if equal { Ok(()) } else { Err(SessionError::shape(what, port, given)) }
     }
 

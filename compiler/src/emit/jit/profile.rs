@@ -7,6 +7,7 @@ use crate::program::{Cost, KernelId, Launch, Loop, Place, Program, SlotId, Step}
 use graven_ir::Dim;
 use graven_runtime::abi::RunError;
 use graven_runtime::sys::float_env::DefaultFloatEnv;
+use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,17 @@ enum Action {
         otherwise: Vec<Action>,
     },
     Loop(Box<LoopActions>),
+    Call(CallAction),
+    /// The n-th symbol gets the value at the place, which must not be above the extents.
+    Bind(usize, Place, Vec<Dim>),
+}
+
+/// A call of the application with places instead of slots.
+struct CallAction {
+    function: usize,
+    operands: Vec<Place>,
+    results: Vec<Place>,
+    extents: Vec<Dim>,
 }
 
 /// A [`Loop`] with places instead of slots.
@@ -85,6 +97,20 @@ impl Steps {
                     actions.push(Action::If { condition, then, otherwise });
                     continue;
                 }
+                Step::Call(call) => {
+                    actions.push(Action::Call(CallAction {
+                        function: call.signature as usize,
+                        operands: call.operands.iter().map(|slot| place(*slot)).collect(),
+                        results: call.results.iter().map(|slot| place(*slot)).collect(),
+                        extents: call.extents.clone(),
+                    }));
+                    continue;
+                }
+                Step::Bind(binding) => {
+                    let (symbol, limits) = (binding.symbol as usize, binding.limits.clone());
+                    actions.push(Action::Bind(symbol, place(binding.value), limits));
+                    continue;
+                }
                 Step::Loop(nest) => {
                     let nest = self.nest(program, nest);
                     actions.push(Action::Loop(Box::new(nest)));
@@ -128,13 +154,13 @@ fn profiled_launch(program: &Program, launch: &Launch) -> ProfiledStep {
 }
 
 fn profiled_copy(program: &Program, from: SlotId, to: SlotId) -> ProfiledStep {
-    let slot = &program.slots[from];
+    let (slot, from) = (&program.slots[to], &program.slots[from]);
     ProfiledStep {
         kernel: "copy".into(),
         origin: None,
         cost: Cost { flops: 0, bytes: slot.upper_bytes().saturating_mul(2) },
         run: StepKind::Copy,
-        places: vec![slot.place, program.slots[to].place],
+        places: vec![from.place, slot.place],
         extents: vec![&slot.elements * slot.dtype.bytes() as i64],
         parallel: false,
     }
@@ -144,6 +170,7 @@ fn profiled_copy(program: &Program, from: SlotId, to: SlotId) -> ProfiledStep {
 struct Profile<'s> {
     session: &'s Session,
     pointers: Vec<u64>,
+    symbols: Vec<i64>,
     times: Vec<Duration>,
     /// The status that failed checks set.
     code: i32,
@@ -159,8 +186,39 @@ impl Profile<'_> {
                     self.actions(taken)?;
                 }
                 Action::Loop(nest) => self.nest(nest)?,
+                Action::Call(call) => self.call(call)?,
+                Action::Bind(symbol, place, limits) => self.bind(*symbol, *place, limits)?,
             }
         }
+        Ok(())
+    }
+
+    fn call(&mut self, call: &CallAction) -> Result<(), SessionError> {
+        let addresses = |places: &[Place]| -> Vec<*mut c_void> {
+            places.iter().map(|place| self.address(*place) as *mut c_void).collect()
+        };
+        let (operands, results) = (addresses(&call.operands), addresses(&call.results));
+        let extents: Vec<i64> = call.extents.iter().map(|extent| self.extent(extent) as i64).collect();
+        let entry = self.session.custom_calls.table().get(call.function);
+        let code = match entry.and_then(|entry| Some((entry.call?, entry.context))) {
+            // SAFETY: the function is a registered one with its own context; the addresses are those that the run function would pass.
+            Some((function, context)) => unsafe {
+                function(context, operands.as_ptr().cast(), results.as_ptr(), extents.as_ptr())
+            },
+            None => 1,
+        };
+        if code == 0 { Ok(()) } else { status(RunError::CustomCall as i32) }
+    }
+
+    fn bind(&mut self, n: usize, place: Place, limits: &[Dim]) -> Result<(), SessionError> {
+        // SAFETY: the address is that of a buffer of at least one `i64`, aligned to it.
+        let value = unsafe { *(self.address(place) as *const i64) };
+        let symbol = &self.session.model.program.symbols[n];
+        let within = |limit: &Dim| u64::try_from(value).is_ok_and(|value| value <= self.extent(limit));
+        if !(symbol.lower()..=symbol.upper()).contains(&value) || !limits.iter().all(within) {
+            return status(RunError::DimOutOfRange as i32);
+        }
+        self.symbols[n] = value;
         Ok(())
     }
 
@@ -211,7 +269,7 @@ impl Profile<'_> {
     }
 
     fn extent(&self, dim: &Dim) -> u64 {
-        self.session.model.program.extent(dim, &self.session.symbols) as u64
+        self.session.model.program.extent(dim, &self.symbols) as u64
     }
 
     fn truth(&self, place: Place) -> bool {
@@ -258,10 +316,13 @@ impl Session {
         let _environment = DefaultFloatEnv::enter();
         let steps = &self.model.program.steps;
         let times = vec![Duration::ZERO; steps.launches.len()];
-        let mut profile = Profile { session: self, pointers: vec![0; steps.pointers], times, code: 0 };
+        let (pointers, symbols) = (vec![0; steps.pointers], self.symbols.clone());
+        let mut profile = Profile { session: self, pointers, symbols, times, code: 0 };
         profile.actions(&steps.flow)?;
-        status(profile.code)?;
-        Ok(profile.times)
+        let Profile { symbols, times, code, .. } = profile;
+        self.symbols = symbols;
+        status(code)?;
+        Ok(times)
     }
 
     /// # Safety

@@ -1,5 +1,6 @@
 //! What running a model takes: working memory, states, threads.
 
+use super::custom::{CustomCalls, CustomFunction};
 use super::model::{CompiledModel, Inner, Outline};
 use super::view::{TensorView, TensorViewMut};
 use crate::program::Port;
@@ -113,9 +114,10 @@ pub struct Session {
     pub(super) state_pointers: Vec<*mut c_void>,
     pub(super) io: Vec<*mut c_void>,
     pub(super) symbols: Vec<i64>,
+    pub(super) custom_calls: CustomCalls,
 }
 
-// SAFETY: the pointers in it lead to its own states, or are overwritten before they are used.
+// SAFETY: the pointers in it lead to its own states and custom calls, which can be sent, or are overwritten before they are used.
 unsafe impl Send for Session {}
 
 impl Session {
@@ -137,7 +139,13 @@ impl Session {
         let state_pointers = states.iter().map(|state| state.as_ptr().cast()).collect();
         let io = vec![ptr::null_mut(); program.inputs.len() + program.outputs.len()];
         let symbols = vec![0; program.symbols.len()];
-        Ok(Session { pool, arena, states, state_pointers, io, symbols, model })
+        let custom_calls = CustomCalls::new(&program.custom_calls);
+        Ok(Session { pool, arena, states, state_pointers, io, symbols, custom_calls, model })
+    }
+
+    /// Lets the model call `function` under this name; whether it does. A run that calls a function which is not registered fails.
+    pub fn register(&mut self, name: &str, function: &Arc<CustomFunction>) -> bool {
+        self.custom_calls.register(&self.model.program.custom_calls, name, function)
     }
 
     /// The memory of the n-th state, as large as its greatest extents; `None` if there is no such state.
@@ -145,7 +153,8 @@ impl Session {
         self.states.get_mut(n).map(|state| &mut **state)
     }
 
-    /// Runs the model. It allocates nothing unless it fails.
+    /// Runs the model. It allocates nothing unless it fails. An output whose shape depends on data takes memory for its bounds;
+    /// [`Session::output_shapes`] gives its shape then.
     ///
     /// # Errors
     /// [`SessionError`] for tensors that are not those of the model, and what the run function reports.
@@ -171,9 +180,23 @@ impl Session {
         status(code)
     }
 
+    /// The shapes of the outputs of the last run, whose elements lie densely at the start of each output.
+    pub fn output_shapes(&self) -> Vec<Vec<usize>> {
+        let program = &self.model.program;
+        let shape =
+            |port: &Port| port.ty.shape.iter().map(|dim| program.extent(dim, &self.symbols)).collect();
+        program.outputs.iter().map(shape).collect()
+    }
+
     /// What a run may use.
     pub(super) fn exec(&self) -> abi::Exec {
-        abi::Exec { weights: self.model.weights.as_ptr().cast_const().cast(), ..self.pool.exec() }
+        let custom_calls = self.custom_calls.table();
+        abi::Exec {
+            weights: self.model.weights.as_ptr().cast_const().cast(),
+            custom_calls: custom_calls.as_ptr(),
+            custom_call_count: custom_calls.len() as u64,
+            ..self.pool.exec()
+        }
     }
 
     /// Checks the tensors, sets the symbols and the pointers.

@@ -287,6 +287,7 @@ impl<'a> Evaluator<'a> {
             | Op::ScatterElements { .. }
             | Op::ScatterNd { .. }
             | Op::DynamicUpdateSlice
+            | Op::BindExtent { .. }
             | Op::If
             | Op::While { .. }
             | Op::Scan { .. }

@@ -52,6 +52,7 @@ impl Lowering<'_> {
         carried: usize,
         trip_limit: &Dim,
     ) -> Result<(), FormError> {
+        self.known(trip_limit)?;
         let node = scope.graph.node(id);
         let operands = self.slots(scope, &node.operands)?;
         let mut values = CarriedValues::default();
@@ -86,6 +87,7 @@ impl Lowering<'_> {
         (carried, scanned): (usize, usize),
         (length, reverse): (&Dim, bool),
     ) -> Result<(), FormError> {
+        self.known(length)?;
         let node = scope.graph.node(id);
         let body_graph = region_of(scope, id, 0)?;
         let operands = self.slots(scope, &node.operands)?;

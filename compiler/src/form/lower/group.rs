@@ -8,11 +8,10 @@ use crate::form::layout::Layout;
 use crate::form::schedule::{Argument, Context, fill, schedule};
 use crate::kernel::Kernel;
 use crate::program::{KernelId, Launch, SlotId, Step};
-use graven_ir::{Dim, Node, TensorType};
+use graven_ir::{Dim, TensorType};
 
 impl Lowering<'_> {
-    pub(super) fn group(&mut self, scope: &mut Scope<'_>, node: &Node) -> Result<(), FormError> {
-        let group = Group::of(&self.module.constants, scope.graph, node)?;
+    pub(super) fn group(&mut self, scope: &mut Scope<'_>, group: Group) -> Result<(), FormError> {
         let context = Context {
             target: self.target,
             constants: &self.module.constants,
@@ -33,7 +32,8 @@ impl Lowering<'_> {
             for argument in &part.arguments {
                 arguments.push(self.argument(scope, &group, argument)?);
             }
-            let extents = part.kernel.extents.iter().map(|(symbol, _)| Dim::from(symbol)).collect();
+            let extents: Vec<Dim> = part.kernel.extents.iter().map(|(symbol, _)| Dim::from(symbol)).collect();
+            extents.iter().try_for_each(|extent| self.known(extent))?;
             let kernel = self.kernel(part.kernel);
             let launch = Launch { kernel, arguments, extents, cost: part.cost, origin: group.origin.clone() };
             self.steps.push(Step::Launch(launch));

@@ -6,21 +6,28 @@
 //! * `scope`: the values of one graph and where they are
 //! * `group`: a group's launches
 //! * `control`: branches and loops
+//! * `bind`: extents that data decide
+//! * `custom`: calls of the application
 //! * `slots`: places for values and constants
+//! * `states`: new values in the place of old ones
 
+mod bind;
 mod control;
+mod custom;
 mod group;
 mod scope;
 mod slots;
+mod states;
 
 pub use scope::Layouts;
 
 use super::FormError;
+use super::group::Group;
 use super::plan;
 use crate::kernel::Kernel;
 use crate::program::{KernelId, Packing, Place, Port, Program, SlotId, Step};
 use crate::target::Target;
-use graven_ir::{ConstantId, Function, Module, Node, NodeId, Op, ValueId};
+use graven_ir::{ConstantId, Function, Module, Node, NodeId, Op, Symbol, ValueId};
 use rustc_hash::FxHashMap;
 use scope::Scope;
 
@@ -39,6 +46,7 @@ pub fn lower(
         kernels: FxHashMap::default(),
         plain: FxHashMap::default(),
         packed: FxHashMap::default(),
+        unbound: bind::bound_symbols(&function.graph),
     };
     let mut scope = Scope::new(&function.graph, layouts);
     lowering.signature(function, &mut scope);
@@ -46,6 +54,7 @@ pub fn lower(
     lowering.graph(&mut scope, &outputs)?;
     lowering.states(&mut scope, outputs.len())?;
     lowering.program.steps = lowering.steps;
+    states::in_place(&mut lowering.program);
     plan::place(&mut lowering.program);
     Ok(lowering.program)
 }
@@ -60,6 +69,8 @@ struct Lowering<'a> {
     kernels: FxHashMap<Kernel, KernelId>,
     plain: FxHashMap<ConstantId, SlotId>,
     packed: FxHashMap<(ConstantId, Packing), SlotId>,
+    /// Symbols that later steps give their values.
+    unbound: Vec<Symbol>,
 }
 
 impl Lowering<'_> {
@@ -125,36 +136,9 @@ impl Lowering<'_> {
             Op::Scan { carried, scanned, length, reverse } => {
                 self.scan(scope, id, (*carried, *scanned), (length, *reverse))
             }
-            Op::CustomCall { .. } => {
-                let place = node.origin.as_deref().unwrap_or(node.op.name()).to_string();
-                let reason = format!("`{}` has no native lowering yet", node.op.name());
-                Err(FormError::Unsupported { place, reason })
-            }
-            _ => self.group(scope, node),
+            Op::BindExtent { symbol, axes } => self.bind_extent(scope, node, symbol, axes),
+            Op::CustomCall { target, .. } => self.custom_call(scope, node, target),
+            _ => self.group(scope, Group::of(&self.module.constants, scope.graph, node)?),
         }
-    }
-
-    /// Copies the new values of states to where the old ones are.
-    fn states(&mut self, scope: &mut Scope<'_>, outputs: usize) -> Result<(), FormError> {
-        let values: Vec<ValueId> = scope.graph.results()[outputs..].to_vec();
-        // Old states may be the new values of others: read them all before the first is overwritten.
-        let mut copies = Vec::new();
-        for (n, value) in values.into_iter().enumerate() {
-            let mut from = self.slot(scope, value)?;
-            let place = Place::State(n as u32);
-            if self.program.slots[from].place == place {
-                continue;
-            }
-            let ty = scope.graph.ty(value);
-            if matches!(self.program.slots[from].place, Place::State(_)) {
-                let to = self.place(Place::Arena { offset: 0 }, ty);
-                self.steps.push(Step::Copy { from, to });
-                from = to;
-            }
-            let to = self.place(place, ty);
-            copies.push(Step::Copy { from, to });
-        }
-        self.steps.extend(copies);
-        Ok(())
     }
 }

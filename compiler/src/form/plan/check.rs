@@ -5,6 +5,7 @@
 
 use super::in_place::is_element_by_element;
 use crate::kernel::Access;
+use crate::kernel::in_place::may_share;
 use crate::program::{Launch, Loop, Place, Program, SlotId, Step};
 
 /// Which way branches are taken.
@@ -24,12 +25,25 @@ pub fn check(program: &Program) -> Result<(), String> {
     for trips in 0..=2 {
         for branches in [Branches::Then, Branches::Otherwise, Branches::Alternating] {
             let pointers = vec![None; program.pointers as usize];
-            let mut run =
-                Run { program, trips, branches, taken: 0, pointers, whole: Vec::new(), in_place: Vec::new() };
+            let mut run = Run {
+                program,
+                trips,
+                branches,
+                taken: 0,
+                pointers,
+                whole: old_states(program),
+                in_place: Vec::new(),
+            };
             run.steps(&program.steps)?;
         }
     }
     Ok(())
+}
+
+/// The slots that hold the old values of states.
+fn old_states(program: &Program) -> Vec<SlotId> {
+    let state = |n: usize| program.slots.iter().find(|(_, slot)| slot.place == Place::State(n as u32));
+    (0..program.states.len()).filter_map(state).map(|(id, _)| id).collect()
 }
 
 struct Run<'p> {
@@ -40,7 +54,7 @@ struct Run<'p> {
     taken: usize,
     /// The buffer that each pointer leads into.
     pointers: Vec<Option<SlotId>>,
-    /// Buffers in the arena that hold what was written to them.
+    /// Buffers in the arena and states that hold what was written to them.
     whole: Vec<SlotId>,
     /// Arguments of the current launch that may share memory.
     in_place: Vec<(SlotId, SlotId)>,
@@ -66,6 +80,14 @@ impl Run<'_> {
                     self.steps(if then { &branch.then } else { &branch.otherwise })?;
                 }
                 Step::Loop(nest) => self.nest(nest)?,
+                Step::Bind(binding) => {
+                    self.in_place.clear();
+                    self.access(&[binding.value], &[])?;
+                }
+                Step::Call(call) => {
+                    self.in_place.clear();
+                    self.access(&call.operands, &call.results)?;
+                }
             }
         }
         Ok(())
@@ -95,7 +117,9 @@ impl Run<'_> {
         for ((operand, x), from) in arguments().filter(|((_, x), _)| x.access == Access::Read) {
             for ((result, _), to) in arguments().filter(|((_, y), _)| y.access == Access::Write) {
                 let shared = x.elements.upper() > 0 && place(from) == place(to) && once(from) && once(to);
-                if shared && is_element_by_element(kernel, operand, result) {
+                let fits =
+                    || is_element_by_element(kernel, operand, result) || may_share(kernel, operand, result);
+                if shared && fits() {
                     pairs.push((from, to));
                 }
             }
@@ -191,18 +215,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether two slots are different and have bytes of the arena in common.
+    /// Whether two slots are different and have bytes in common.
     fn overlap(&self, a: SlotId, b: SlotId) -> bool {
         match (self.range(a), self.range(b)) {
-            (Ok(Some(x)), Ok(Some(y))) => a != b && x.0 < y.1 && y.0 < x.1,
+            (Ok(Some(x)), Ok(Some(y))) => a != b && x.0 == y.0 && x.1 < y.2 && y.1 < x.2,
             _ => false,
         }
     }
 
-    /// The bytes of the arena that a slot has; `None` if it has none.
-    fn range(&self, slot: SlotId) -> Result<Option<(u64, u64)>, String> {
-        let Place::Arena { offset } = self.program.slots[slot].place else { return Ok(None) };
+    /// The arena or a state, by a number, and the bytes of it that a slot has; `None` for other places and no bytes.
+    fn range(&self, slot: SlotId) -> Result<Option<(u32, u64, u64)>, String> {
         let bytes = self.program.slots[slot].upper_bytes();
+        let offset = match self.program.slots[slot].place {
+            Place::Arena { offset } => offset,
+            Place::State(n) => return Ok((bytes > 0).then_some((n + 1, 0, bytes))),
+            _ => return Ok(None),
+        };
         let end = offset.saturating_add(bytes);
         if end > self.program.arena_bytes {
             return Err(format!(
@@ -210,6 +238,6 @@ impl Run<'_> {
                 self.program.arena_bytes
             ));
         }
-        Ok((bytes > 0).then_some((offset, end)))
+        Ok((bytes > 0).then_some((0, offset, end)))
     }
 }

@@ -75,6 +75,10 @@ impl Walk<'_> {
                     self.steps(&branch.otherwise);
                 }
                 Step::Loop(nest) => self.nest(nest),
+                Step::Bind(binding) => self.used(binding.value),
+                Step::Call(call) => {
+                    call.operands.iter().chain(&call.results).for_each(|slot| self.used(*slot))
+                }
             }
             self.now += 1;
         }

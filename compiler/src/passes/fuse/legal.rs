@@ -41,7 +41,7 @@ fn role(op: &Op) -> Role {
         Op::Gelu { .. } | Op::Silu => Role::Elementwise,
         Op::RandomBits { .. } => Role::Root,
         // Scales along an axis are not at the same index.
-        Op::Quantize { .. } | Op::Dequantize { .. } | Op::Relayout => Role::Alone,
+        Op::Quantize { .. } | Op::Dequantize { .. } | Op::Relayout | Op::BindExtent { .. } => Role::Alone,
         op => match op.category() {
             Category::Elementwise => Role::Elementwise,
             Category::Movement | Category::Leaf => Role::Movement,

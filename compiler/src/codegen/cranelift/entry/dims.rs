@@ -31,6 +31,11 @@ impl<'a> DimBuilder<'a> {
         value
     }
 
+    /// From here on, the n-th symbol has a value.
+    pub fn bind(&mut self, n: usize, value: Value) {
+        self.known.insert(Dim::from(&self.symbols[n]), value);
+    }
+
     /// The value of an extent.
     ///
     /// # Errors

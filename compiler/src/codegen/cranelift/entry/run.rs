@@ -14,6 +14,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataId, FuncId, Module};
+use graven_ir::Dim;
 use graven_runtime::abi::{self, RunError};
 use std::mem::offset_of;
 
@@ -74,9 +75,11 @@ pub(super) fn build<M: Module>(
     if plan.program.weights_bytes > 0 {
         run.require(IntCC::NotEqual, weights, 0, RunError::NoWeights);
     }
-    run.extents(&caller, plan, &layout)?;
+    let unbound: Vec<usize> =
+        (0..plan.program.symbols.len()).filter(|n| plan.program.is_result(*n)).collect();
+    let dims = run.extents(&caller, plan, &layout, &unbound)?;
     run.fill_frame(&caller, plan, &layout, (workers, weights));
-    run.launches(module, plan, &caller);
+    run.launches(module, plan, &caller, (dims, unbound))?;
     run.builder.switch_to_block(fail);
     run.builder.ins().return_(&[code]);
     run.builder.seal_all_blocks();
@@ -153,21 +156,28 @@ impl Run<'_> {
         Ok((workers, weights))
     }
 
-    /// Checks the symbols and stores the distinct extents.
-    fn extents(&mut self, caller: &Caller, plan: &RunPlan<'_>, layout: &Frame) -> Result<(), EntryError> {
+    /// Checks the symbols that the caller gives and stores the distinct extents that follow from them.
+    fn extents<'p>(
+        &mut self,
+        caller: &Caller,
+        plan: &RunPlan<'p>,
+        layout: &Frame,
+        unbound: &[usize],
+    ) -> Result<DimBuilder<'p>, EntryError> {
         let symbols = &plan.program.symbols;
         let mut dims = DimBuilder::new(symbols, caller.dims);
-        for (n, symbol) in symbols.iter().enumerate() {
+        for (n, symbol) in symbols.iter().enumerate().filter(|(n, _)| !unbound.contains(n)) {
             let value = dims.symbol(&mut self.builder, n);
             let error = RunError::DimOutOfRange;
             self.require(IntCC::SignedGreaterThanOrEqual, value, symbol.lower(), error);
             self.require(IntCC::SignedLessThanOrEqual, value, symbol.upper(), error);
         }
-        for (n, extent) in plan.table.extents.iter().enumerate() {
+        let is_known = |dim: &Dim| !unbound.iter().any(|n| dim.contains(&symbols[*n]));
+        for (n, extent) in plan.table.extents.iter().enumerate().filter(|(_, dim)| is_known(dim)) {
             let value = dims.value(&mut self.builder, extent)?;
             self.store(value, layout.extents() + n as i32 * 8);
         }
-        Ok(())
+        Ok(dims)
     }
 
     fn fill_frame(
@@ -196,7 +206,13 @@ impl Run<'_> {
     }
 
     /// Works through the program; the status is the result.
-    fn launches<M: Module>(&mut self, module: &mut M, plan: &RunPlan<'_>, caller: &Caller) {
+    fn launches<M: Module>(
+        &mut self,
+        module: &mut M,
+        plan: &RunPlan<'_>,
+        caller: &Caller,
+        (dims, unbound): (DimBuilder<'_>, Vec<usize>),
+    ) -> Result<(), EntryError> {
         for (n, kernel) in plan.kernels.iter().enumerate() {
             let kernel = module.declare_func_in_func(*kernel, self.builder.func);
             let address = self.builder.ins().func_addr(types::I64, kernel);
@@ -205,13 +221,27 @@ impl Run<'_> {
         let launcher = module.declare_func_in_func(plan.launcher, self.builder.func);
         let data = module.declare_data_in_func(plan.data, self.builder.func);
         let table = self.builder.ins().symbol_value(types::I64, data);
-        let (builder, frame, fail) = (&mut self.builder, self.frame, self.fail);
-        let (io, state, arena) = (caller.io, caller.state, caller.arena);
-        let inputs = plan.program.inputs.len();
-        let layout = Frame::of(plan.table);
-        let mut flow = Flow { builder, frame, fail, layout, launcher, table, io, state, arena, inputs };
-        flow.pieces(&plan.table.pieces);
+        let mut flow = Flow {
+            builder: &mut self.builder,
+            frame: self.frame,
+            fail: self.fail,
+            layout: Frame::of(plan.table),
+            launcher,
+            table,
+            call_conv: module.isa().default_call_conv(),
+            io: caller.io,
+            state: caller.state,
+            arena: caller.arena,
+            inputs: plan.program.inputs.len(),
+            caller_dims: caller.dims,
+            dims,
+            symbols: &plan.program.symbols,
+            extents: &plan.table.extents,
+            unbound,
+        };
+        flow.pieces(&plan.table.pieces)?;
         let status = flow.status();
         self.builder.ins().return_(&[status]);
+        Ok(())
     }
 }

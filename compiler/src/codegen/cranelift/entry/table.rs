@@ -13,7 +13,7 @@
 use super::EntryError;
 use crate::codegen::copy;
 use crate::kernel::{Kernel, KernelOp, Number, Stmt, Val};
-use crate::program::{Cost, KernelId, Launch, Loop, Place, Program, SlotId, Step};
+use crate::program::{Cost, CustomCall, KernelId, Launch, Loop, Place, Program, SlotId, Step};
 use graven_ir::Dim;
 use rustc_hash::FxHashMap;
 use target_lexicon::Endianness;
@@ -63,6 +63,10 @@ pub enum Piece {
     },
     /// A list several times.
     Loop(Box<LoopPieces>),
+    /// The n-th symbol gets the value at a place, which must not be above the extents of these numbers.
+    Bind(u32, Place, Vec<u32>),
+    /// Calls the application's function of this number.
+    Call(CallPieces),
 }
 
 /// A [`Loop`] with places in the place of slots and numbers of extents in the place of extents.
@@ -80,6 +84,19 @@ pub struct LoopPieces {
     pub carried: Vec<CarriedPlaces>,
     /// What a trip does.
     pub body: Vec<Piece>,
+}
+
+/// A call of the application.
+#[derive(Clone, Debug)]
+pub struct CallPieces {
+    /// Number of the function.
+    pub function: u32,
+    /// Where the operands are.
+    pub operands: Vec<Place>,
+    /// Where the results go.
+    pub results: Vec<Place>,
+    /// Numbers of the extents of operands and results.
+    pub extents: Vec<u32>,
 }
 
 /// A carried value.
@@ -148,6 +165,15 @@ impl StepTable {
                     pieces.push(Piece::If { condition, then, otherwise });
                     continue;
                 }
+                Step::Call(call) => {
+                    pieces.push(Piece::Call(self.call(program, call)?));
+                    continue;
+                }
+                Step::Bind(binding) => {
+                    let limits = binding.limits.iter().map(|limit| self.extent_number(limit)).collect();
+                    pieces.push(Piece::Bind(binding.symbol, place_of(program, binding.value)?, limits));
+                    continue;
+                }
                 Step::Loop(nest) => {
                     let nest = self.nest(program, nest)?;
                     pieces.push(Piece::Loop(Box::new(nest)));
@@ -161,6 +187,17 @@ impl StepTable {
             }
         }
         Ok(pieces)
+    }
+
+    fn call(&mut self, program: &Program, call: &CustomCall) -> Result<CallPieces, EntryError> {
+        let places = |slots: &[SlotId]| -> Result<Vec<Place>, EntryError> {
+            slots.iter().map(|slot| place_of(program, *slot)).collect()
+        };
+        let (operands, results) = (places(&call.operands)?, places(&call.results)?);
+        let words = operands.len() + results.len() + call.extents.len();
+        self.argument_words = self.argument_words.max(words);
+        let extents = call.extents.iter().map(|extent| self.extent_number(extent)).collect();
+        Ok(CallPieces { function: call.signature, operands, results, extents })
     }
 
     fn nest(&mut self, program: &Program, nest: &Loop) -> Result<LoopPieces, EntryError> {
@@ -210,7 +247,8 @@ impl StepTable {
     }
 
     fn copy(&mut self, program: &Program, from: SlotId, to: SlotId) -> Result<(), EntryError> {
-        let slot = program.slots.get(from).ok_or_else(|| bug(format!("there is no {from}")))?;
+        // The source may be a tensor whose first rows are copied.
+        let slot = program.slots.get(to).ok_or_else(|| bug(format!("there is no {to}")))?;
         let bytes = &slot.elements * slot.dtype.bytes() as i64;
         let cost = Cost { flops: 0, bytes: slot.upper_bytes().saturating_mul(2) };
         let tasks = if self.worth_a_split(&cost) { u32::MAX } else { 1 };
