@@ -4,7 +4,7 @@
 //! * [`Options`]: what the user decides
 //! * [`CompiledModel`]: code, shared between threads
 //! * [`Session`]: runs it
-//! * [`Trainer`]: trains a model
+//! * [`Trainer`], [`Evaluator`]: train a model
 //! * [`TensorView`], [`TensorViewMut`]: tensors that the application owns
 //!
 //! ```no_run
@@ -45,4 +45,4 @@ pub use options::{Accuracy, Backend, Observer, Options, Remark, WeightsMode};
 pub use port::Signature;
 pub use session::{Session, StepTime};
 pub use source::{Compiler, LoadedModel, ReadTextError, TextError, read_json, read_text};
-pub use trainer::{StepReport, Trainer};
+pub use trainer::{Evaluator, StepReport, Trainer};

@@ -5,9 +5,9 @@ use crate::autograd::GradError;
 use crate::emit::dtypes::native_order;
 use crate::emit::jit::SessionError;
 use crate::error::{Error, Place};
-use crate::train::step::module_of;
-use crate::train::{StepOptions, TrainStep, train_step};
-use graven_ir::{DType, Module, Tensor};
+use crate::train::step::{STEP, module_of};
+use crate::train::{StepOptions, TrainStep, evaluation, train_step};
+use graven_ir::{DType, Function, Module, Tensor};
 use graven_runtime::arena::Arena;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,9 +29,7 @@ use std::sync::Arc;
 /// ```
 pub struct Trainer {
     step: TrainStep,
-    session: Session,
-    loss: Scalar,
-    correct: Option<Scalar>,
+    runner: Runner,
 }
 
 /// What a step reports.
@@ -70,46 +68,35 @@ impl Scalar {
     }
 }
 
-impl Trainer {
-    /// Compiles the train step of the model's function. The extents of its inputs must be known.
-    ///
-    /// # Errors
-    /// Bad input for options that don't fit the model, unsupported for models without gradient; see [`Error`].
-    pub fn new(model: &Module, options: &StepOptions, compile: Options) -> Result<Trainer, Error> {
-        let mut model = model.clone();
-        let Some(function) = model.functions.first().cloned() else {
-            return Err(Error::bad_input(Place::new("the model"), "has no function"));
-        };
-        let step = train_step(&mut model.constants, &function, options).map_err(gradient_error)?;
-        let compiled = Compiler::new(compile).module(module_of(&model, &step)).jit()?;
+/// A step's function with memory for what it reports.
+struct Runner {
+    session: Session,
+    loss: Scalar,
+    correct: Option<Scalar>,
+}
+
+impl Runner {
+    fn new(model: &Module, step: &TrainStep, compile: Options) -> Result<Runner, Error> {
+        let compiled = Compiler::new(compile).module(module_of(model, step)).jit()?;
         let mut session = compiled.session()?;
-        let signature = compiled.signature().cloned();
-        let signature = signature.ok_or_else(|| {
-            Error::bad_input(Place::new("the model"), "has open extents; bind them to train it")
-        })?;
+        let open = |place| Error::bad_input(place, "has open extents; bind them to train it");
+        let signature = compiled.signature().cloned().ok_or_else(|| open(Place::new("the model")))?;
         let mut shapes = BTreeMap::new();
         for port in &signature.inputs {
-            let open = || {
-                Error::bad_input(Place::named("input", &port.name), "has open extents; bind them to train it")
-            };
-            shapes.insert(port.name.to_string(), port.ty.const_shape().ok_or_else(open)?);
+            let shape = port.ty.const_shape().ok_or_else(|| open(Place::named("input", &port.name)))?;
+            shapes.insert(port.name.to_string(), shape);
         }
         session.prepare(&shapes)?;
-        let scalars: Vec<Scalar> =
-            signature.outputs.iter().map(|port| Scalar::new(port.ty.dtype)).collect::<Result<_, _>>()?;
+        let mut scalars = Vec::with_capacity(2);
+        for port in &signature.outputs {
+            scalars.push(Scalar::new(port.ty.dtype)?);
+        }
         let mut scalars = scalars.into_iter();
-        let loss = scalars.next();
-        let loss = loss.ok_or_else(|| Error::internal(Place::new("the train step"), "it has no loss"))?;
-        let mut trainer = Trainer { step, session, loss, correct: scalars.next() };
-        trainer.reset()?;
-        Ok(trainer)
+        let missing = || Error::internal(Place::new("the train step"), "it has no loss");
+        Ok(Runner { session, loss: scalars.next().ok_or_else(missing)?, correct: scalars.next() })
     }
 
-    /// One step on a batch: the model's inputs, and the targets. With the same states and batches it gives the same bits, for any number of threads.
-    ///
-    /// # Errors
-    /// Bad input where the tensors don't fit or data errors occur, such as a class index out of range.
-    pub fn step(&mut self, inputs: &[TensorView<'_>], target: TensorView<'_>) -> Result<StepReport, Error> {
+    fn run(&mut self, inputs: &[TensorView<'_>], target: TensorView<'_>) -> Result<StepReport, Error> {
         let mut all = inputs.to_vec();
         all.push(target);
         match &mut self.correct {
@@ -119,6 +106,81 @@ impl Trainer {
         let correct = self.correct.as_ref().map(Scalar::value).transpose()?;
         Ok(StepReport { loss: self.loss.value()?, correct: correct.map(|count| count as u64) })
     }
+}
+
+/// The model's only function.
+fn function_of(model: &Module) -> Result<Function, Error> {
+    let missing = || Error::bad_input(Place::new("the model"), "has no function");
+    model.functions.first().cloned().ok_or_else(missing)
+}
+
+/// Computes loss and right predictions for given parameters, without an update.
+pub struct Evaluator {
+    step: TrainStep,
+    runner: Runner,
+}
+
+impl Evaluator {
+    /// Compiles the evaluation of the model's function. The extents of its inputs must be known; they may differ from the train step's.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`].
+    pub fn new(model: &Module, options: &StepOptions, compile: Options) -> Result<Evaluator, Error> {
+        let mut model = model.clone();
+        let function = function_of(&model)?;
+        let step = evaluation(&mut model.constants, &function, options).map_err(gradient_error)?;
+        let runner = Runner::new(&model, &step, compile)?;
+        Ok(Evaluator { step, runner })
+    }
+
+    /// Takes over the parameters of a trainer.
+    ///
+    /// # Errors
+    /// Bad input where one is missing or has another type.
+    pub fn set_parameters(&mut self, parameters: &[(Arc<str>, Tensor)]) -> Result<(), Error> {
+        for (place, state) in self.step.states.iter().enumerate() {
+            let missing = || Error::bad_input(Place::named("parameter", &state.name), "is missing");
+            let (_, value) = parameters.iter().find(|(name, _)| *name == state.name).ok_or_else(missing)?;
+            self.runner.session.set_state(place, value)?;
+        }
+        Ok(())
+    }
+
+    /// Loss and right predictions of a batch.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`].
+    pub fn evaluate(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        target: TensorView<'_>,
+    ) -> Result<StepReport, Error> {
+        self.runner.run(inputs, target)
+    }
+}
+
+impl Trainer {
+    /// Compiles the train step of the model's function. The extents of its inputs must be known.
+    ///
+    /// # Errors
+    /// Bad input for options that don't fit the model, unsupported for models without gradient; see [`Error`].
+    pub fn new(model: &Module, options: &StepOptions, compile: Options) -> Result<Trainer, Error> {
+        let mut model = model.clone();
+        let function = function_of(&model)?;
+        let step = train_step(&mut model.constants, &function, options).map_err(gradient_error)?;
+        let runner = Runner::new(&model, &step, compile)?;
+        let mut trainer = Trainer { step, runner };
+        trainer.reset()?;
+        Ok(trainer)
+    }
+
+    /// One step on a batch: the model's inputs, and the targets. With the same states and batches it gives the same bits, for any number of threads.
+    ///
+    /// # Errors
+    /// Bad input where the tensors don't fit or data errors occur, such as a class index out of range.
+    pub fn step(&mut self, inputs: &[TensorView<'_>], target: TensorView<'_>) -> Result<StepReport, Error> {
+        self.runner.run(inputs, target)
+    }
 
     /// Gives all states their first values.
     ///
@@ -126,7 +188,7 @@ impl Trainer {
     /// Our bug.
     pub fn reset(&mut self) -> Result<(), Error> {
         for (place, state) in self.step.states.iter().enumerate() {
-            self.session.set_state(place, &state.initial)?;
+            self.runner.session.set_state(place, &state.initial)?;
         }
         Ok(())
     }
@@ -138,9 +200,19 @@ impl Trainer {
     pub fn states(&mut self) -> Result<Vec<(Arc<str>, Tensor)>, Error> {
         let mut states = Vec::with_capacity(self.step.states.len());
         for (place, state) in self.step.states.iter().enumerate() {
-            states.push((state.name.clone(), self.session.state(place)?));
+            states.push((state.name.clone(), self.runner.session.state(place)?));
         }
         Ok(states)
+    }
+
+    /// How many steps were done, those before a resumption included.
+    ///
+    /// # Errors
+    /// Our bug.
+    pub fn steps(&mut self) -> Result<u64, Error> {
+        let count = self.runner.session.state(self.step.states.len() - 1)?;
+        let count = count.to_i64s().and_then(|count| u64::try_from(*count.first()?).ok());
+        count.ok_or_else(|| Error::bad_input(Place::named("state", STEP), "is no number of steps"))
     }
 
     /// The parameters by name.
@@ -160,7 +232,7 @@ impl Trainer {
     pub fn set_states(&mut self, states: &BTreeMap<String, Tensor>) -> Result<(), Error> {
         for (place, state) in self.step.states.iter().enumerate() {
             let missing = || Error::bad_input(Place::named("state", &state.name), "is missing");
-            self.session.set_state(place, states.get(&*state.name).ok_or_else(missing)?)?;
+            self.runner.session.set_state(place, states.get(&*state.name).ok_or_else(missing)?)?;
         }
         Ok(())
     }

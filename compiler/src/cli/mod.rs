@@ -2,7 +2,7 @@
 //!
 //! * [`run`](run_command_line): the main function
 //! * `arguments`: what the commands have in common
-//! * `compile`, `run`, `check`, `bench`, `info`, `opt`: one file per command
+//! * `compile`, `run`, `check`, `bench`, `info`, `opt`, `train`: one file or folder per command
 //! * `arrays`, `comparison`: arrays in files, and how two of them differ
 //! * `buffers`, `profile`: what measurements need
 //! * `failure`: errors and exit codes
@@ -56,7 +56,6 @@ enum Command {
     Bench(bench::Arguments),
     Info(info::Arguments),
     Opt(opt::Arguments),
-    #[command(hide = true)]
     Train(train::Arguments),
 }
 

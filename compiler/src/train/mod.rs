@@ -25,4 +25,4 @@ pub use initializer::Initializer;
 pub use loss::Loss;
 pub use optimizer::Optimizer;
 pub use schedule::Schedule;
-pub use step::{State, StepOptions, TrainStep, train_step, trainable};
+pub use step::{State, StepOptions, TrainStep, evaluation, train_step, trainable};

@@ -8,10 +8,9 @@ use super::{Clip, Loss, Optimizer, Schedule, weights};
 use crate::autograd::{GradError, grad, keep_for_gradient};
 use graven_ir::infer::InferError;
 use graven_ir::{
-    BinaryOp, CompareOp, Constant, ConstantId, Constants, DType, Function, GraphBuilder, Module, Op,
+    BinaryOp, CompareOp, Constant, ConstantId, Constants, DType, Function, Graph, GraphBuilder, Module, Op,
     ReduceOp, Tensor, TensorType, ValueId,
 };
-use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// What a train step does.
@@ -95,24 +94,11 @@ pub fn train_step(
     if !forward.states.is_empty() {
         return Err(GradError::Usage("a model that has states itself can't be trained".into()));
     }
-    let parameters: Vec<State> = options
-        .trainable
-        .iter()
-        .map(|id| State { name: constants[*id].name.clone(), initial: constants[*id].tensor.clone() })
-        .collect();
+    let parameters = parameters(constants, options);
     let graph = keep_for_gradient(constants, &forward.graph)?;
     let mut b = GraphBuilder::new(constants);
-    let mut params = Vec::new();
-    for param in graph.params() {
-        params.push(b.param(graph.ty(*param).clone(), graph.value(*param).name.as_deref()));
-    }
-    let prediction = graph.results().get(options.prediction).copied();
-    let prediction = prediction
-        .ok_or_else(|| GradError::Usage(format!("the model has no output {}", options.prediction)))?;
-    let target = b.param(target_type(graph.ty(prediction), options), Some("target"));
-
-    let weights: Vec<ValueId> =
-        parameters.iter().map(|state| b.param(state.initial.ty(), Some(&state.name))).collect();
+    let signature = Signature::new(&mut b, &graph, options, &parameters)?;
+    let weights = signature.weights.clone();
     let mut states = parameters;
     let mut moments = Vec::with_capacity(weights.len());
     for place in 0..weights.len() {
@@ -128,19 +114,8 @@ pub fn train_step(
     let counter = b.param(TensorType::scalar(DType::I64), Some(STEP));
     states.push(State { name: STEP.into(), initial: Tensor::scalar(DType::I64, 0.0) });
 
-    let replaced: FxHashMap<ConstantId, ValueId> =
-        options.trainable.iter().copied().zip(weights.iter().copied()).collect();
-    let results = weights::inline(&mut b, &graph, &params, &replaced)?;
-    let prediction = results[options.prediction];
-    let loss =
-        options.loss.build(&mut b, prediction, target).map_err(|error| GradError::Usage(error.reason))?;
-    let mut outputs = vec![loss];
-    let mut names: Vec<Arc<str>> = vec!["loss".into()];
-    if options.loss.has_classes() {
-        outputs.push(right_predictions(&mut b, prediction, target)?);
-        names.push("correct".into());
-    }
-
+    let (mut outputs, names) = signature.score(&mut b, &graph, options)?;
+    let loss = outputs[0];
     let mut gradients = grad(&mut b, loss, &weights)?;
     if let Some(clip) = options.clip {
         gradients = clip.build(&mut b, &gradients)?;
@@ -157,17 +132,99 @@ pub fn train_step(
     outputs.extend(new_moments);
     outputs.push(next);
 
-    let mut inputs = forward.inputs.clone();
-    inputs.push("target".into());
     let mut function = Function {
         name: "train_step".into(),
         graph: b.finish(outputs),
-        inputs,
+        inputs: inputs(forward),
         outputs: names,
         states: states.iter().map(|state| state.name.clone()).collect(),
     };
     function.graph.compact();
     Ok(TrainStep { function, states, parameters: options.trainable.len() })
+}
+
+/// The function that computes loss and right predictions without an update. Its states are the parameters, which it leaves as they are.
+///
+/// # Errors
+/// Those of [`train_step`].
+pub fn evaluation(
+    constants: &mut Constants,
+    forward: &Function,
+    options: &StepOptions,
+) -> Result<TrainStep, GradError> {
+    let parameters = parameters(constants, options);
+    let mut b = GraphBuilder::new(constants);
+    let signature = Signature::new(&mut b, &forward.graph, options, &parameters)?;
+    let (mut outputs, names) = signature.score(&mut b, &forward.graph, options)?;
+    outputs.extend(&signature.weights);
+    let mut function = Function {
+        name: "evaluation".into(),
+        graph: b.finish(outputs),
+        inputs: inputs(forward),
+        outputs: names,
+        states: parameters.iter().map(|state| state.name.clone()).collect(),
+    };
+    function.graph.compact();
+    Ok(TrainStep { function, parameters: parameters.len(), states: parameters })
+}
+
+/// The trainable constants as states.
+fn parameters(constants: &Constants, options: &StepOptions) -> Vec<State> {
+    let state =
+        |id: &ConstantId| State { name: constants[*id].name.clone(), initial: constants[*id].tensor.clone() };
+    options.trainable.iter().map(state).collect()
+}
+
+/// Names of the inputs: the model's, then the targets.
+fn inputs(forward: &Function) -> Vec<Arc<str>> {
+    forward.inputs.iter().cloned().chain(["target".into()]).collect()
+}
+
+/// The first parameters of a step's graph.
+struct Signature {
+    /// The model's inputs.
+    inputs: Vec<ValueId>,
+    target: ValueId,
+    weights: Vec<ValueId>,
+}
+
+impl Signature {
+    fn new(
+        b: &mut GraphBuilder<'_>,
+        graph: &Graph,
+        options: &StepOptions,
+        parameters: &[State],
+    ) -> Result<Signature, GradError> {
+        let mut inputs = Vec::with_capacity(graph.params().len());
+        for param in graph.params() {
+            inputs.push(b.param(graph.ty(*param).clone(), graph.value(*param).name.as_deref()));
+        }
+        let missing = || GradError::Usage(format!("the model has no output {}", options.prediction));
+        let prediction = *graph.results().get(options.prediction).ok_or_else(missing)?;
+        let target = b.param(target_type(graph.ty(prediction), options), Some("target"));
+        let weights = parameters.iter().map(|state| b.param(state.initial.ty(), Some(&state.name))).collect();
+        Ok(Signature { inputs, target, weights })
+    }
+
+    /// Loss and, for losses over classes, right predictions, with their names.
+    fn score(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        graph: &Graph,
+        options: &StepOptions,
+    ) -> Result<(Vec<ValueId>, Vec<Arc<str>>), GradError> {
+        let replaced = options.trainable.iter().copied().zip(self.weights.iter().copied()).collect();
+        let results = weights::inline(b, graph, &self.inputs, &replaced)?;
+        let prediction = results[options.prediction];
+        let loss = options.loss.build(b, prediction, self.target);
+        let mut outputs = vec![loss.map_err(|error| GradError::Usage(error.reason))?];
+        let mut names: Vec<Arc<str>> = vec!["loss".into()];
+        if options.loss.has_classes() {
+            outputs.push(right_predictions(b, prediction, self.target)?);
+            names.push("correct".into());
+        }
+        Ok((outputs, names))
+    }
 }
 
 /// The module with the train step as its only function.

@@ -1,0 +1,292 @@
+//! The course of a training: epochs of shuffled batches, validation, logs.
+
+use super::super::failure::{Failure, Outcome};
+use super::super::output;
+use super::checkpoint::{self, Checkpoints};
+use super::data::Samples;
+use super::plot::Curves;
+use super::rules::ScheduleName;
+use super::{Bound, input_shape};
+use crate::api::{Evaluator, LoadedModel, Options, StepReport, TensorView, Trainer};
+use crate::train::StepOptions;
+use graven_ir::Tensor;
+use graven_runtime::arena::Arena;
+use graven_runtime::sys::file::{OutputFile, Sink};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How long to train.
+#[derive(Clone, Copy)]
+pub(super) enum Length {
+    Epochs(u64),
+    Steps(u64),
+}
+
+/// Inputs and targets.
+pub(super) struct Data {
+    pub(super) train: (Samples, Samples),
+    pub(super) valid: Option<(Samples, Samples)>,
+}
+
+/// A training.
+pub(super) struct Course {
+    pub(super) bound: Bound,
+    pub(super) loaded: LoadedModel,
+    pub(super) compile: Options,
+    pub(super) options: StepOptions,
+    pub(super) batch: usize,
+    pub(super) length: Length,
+    pub(super) schedule: ScheduleName,
+    pub(super) seed: u64,
+    pub(super) log: Option<PathBuf>,
+    pub(super) plot: Option<PathBuf>,
+    pub(super) checkpoint: Option<PathBuf>,
+    pub(super) resume: Option<PathBuf>,
+    pub(super) output: PathBuf,
+}
+
+/// A line of the log.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+enum Line {
+    Step { step: u64, epoch: u64, loss: f64, accuracy: Option<f64> },
+    Validation { step: u64, epoch: u64, loss: f64, accuracy: Option<f64> },
+}
+
+/// The mean over an epoch.
+#[derive(Default)]
+struct Mean {
+    samples: usize,
+    loss: f64,
+    correct: Option<u64>,
+}
+
+impl Mean {
+    fn add(&mut self, report: StepReport, samples: usize) {
+        self.samples += samples;
+        self.loss += report.loss * samples as f64;
+        if let Some(correct) = report.correct {
+            *self.correct.get_or_insert(0) += correct;
+        }
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss / self.samples.max(1) as f64
+    }
+
+    fn accuracy(&self) -> Option<f64> {
+        self.correct.map(|correct| correct as f64 / self.samples.max(1) as f64)
+    }
+
+    /// `loss 0.0314, accuracy 98.76 %`.
+    fn summary(&self) -> String {
+        let accuracy =
+            self.accuracy().map_or_else(String::new, |share| format!(", accuracy {:.2} %", share * 100.0));
+        format!("loss {:.4}{accuracy}", self.loss())
+    }
+}
+
+/// Memory of a batch at the alignment of compiled code.
+struct Batch {
+    x: Arena,
+    y: Arena,
+    x_shape: Vec<usize>,
+    y_shape: Vec<usize>,
+}
+
+impl Batch {
+    fn new((x, y): &(Samples, Samples), count: usize) -> Result<Batch, Failure> {
+        let arena = |bytes| Arena::new(bytes).map_err(|error| Failure::usage(error.message()));
+        Ok(Batch {
+            x: arena(x.batch_bytes(count))?,
+            y: arena(y.batch_bytes(count))?,
+            x_shape: x.batch_shape(count),
+            y_shape: y.batch_shape(count),
+        })
+    }
+
+    fn fill<'b>(
+        &'b mut self,
+        (x, y): &(Samples, Samples),
+        order: &[usize],
+    ) -> Result<(TensorView<'b>, TensorView<'b>), Failure> {
+        x.fill(order, &mut self.x);
+        y.fill(order, &mut self.y);
+        let wrong = |error: crate::emit::jit::SessionError| Failure::usage(error.to_string());
+        let input = TensorView::new(x.dtype(), &self.x_shape, &self.x[..x.batch_bytes(order.len())]);
+        let target = TensorView::new(y.dtype(), &self.y_shape, &self.y[..y.batch_bytes(order.len())]);
+        Ok((input.map_err(wrong)?, target.map_err(wrong)?))
+    }
+}
+
+/// 0..count in an order that depends on the seed and the epoch only (Fisher and Yates; SplitMix64 by Steele et al., 2014).
+fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut state = seed ^ epoch.wrapping_mul(0xd134_2543_de82_ef95);
+    let mut next = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let mut order: Vec<usize> = (0..count).collect();
+    for place in (1..count).rev() {
+        let other = (u128::from(next()) * (place as u128 + 1) >> 64) as usize;
+        order.swap(place, other);
+    }
+    order
+}
+
+/// The log, if one is asked for.
+struct Log(Option<OutputFile>);
+
+impl Log {
+    fn write(&mut self, line: &Line) -> Result<(), Failure> {
+        let Some(file) = &mut self.0 else { return Ok(()) };
+        let mut text = serde_json::to_string(line).map_err(|error| Failure::usage(error.to_string()))?;
+        text.push('\n');
+        file.write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    }
+}
+
+impl Course {
+    pub(super) fn run(mut self, data: &Data) -> Outcome {
+        let samples = data.train.0.len();
+        let per_epoch = (samples / self.batch) as u64;
+        let total = match self.length {
+            Length::Epochs(epochs) => epochs * per_epoch,
+            Length::Steps(steps) => steps,
+        };
+        self.options.schedule = self.schedule.over(total);
+        // Before the work, so that unwritable paths are noticed now.
+        let mut log = Log(self.log.as_deref().map(output::create).transpose()?);
+        let checkpoints = self.checkpoint.as_deref().map(Checkpoints::new).transpose()?;
+        drop(output::create(&self.output)?);
+
+        let mut trainer = Trainer::new(&self.bound.module, &self.options, self.compile.clone())?;
+        if let Some(folder) = &self.resume {
+            checkpoint::resume(folder, &mut trainer)?;
+        }
+        let mut step = trainer.steps()?;
+        let mut curves = Curves::default();
+        let mut batch = Batch::new(&data.train, self.batch)?;
+        let mut validation = data.valid.as_ref().map(|valid| Validation::new(&self, valid)).transpose()?;
+        while step < total {
+            let epoch = step / per_epoch;
+            let order = shuffled(samples, self.seed, epoch);
+            let end = total.min((epoch + 1) * per_epoch);
+            let bar = progress(end - epoch * per_epoch);
+            let mut mean = Mean::default();
+            while step < end {
+                let within = step - epoch * per_epoch;
+                let chosen = &order[within as usize * self.batch..][..self.batch];
+                let (x, y) = batch.fill(&data.train, chosen)?;
+                let report = trainer.step(&[x], y)?;
+                step += 1;
+                if !report.loss.is_finite() {
+                    let reason = format!(
+                        "the loss is {} in step {step} (epoch {}): a smaller --lr or --clip-norm may help",
+                        report.loss,
+                        epoch + 1
+                    );
+                    return Err(Failure::usage(reason));
+                }
+                mean.add(report, self.batch);
+                let accuracy = report.correct.map(|correct| correct as f64 / self.batch as f64);
+                log.write(&Line::Step { step, epoch: epoch + 1, loss: report.loss, accuracy })?;
+                curves.loss.push((step as f64, report.loss));
+                bar.set_position(within + 1);
+                bar.set_message(mean.summary());
+            }
+            bar.finish_and_clear();
+            let mut line = format!("epoch {}: {}", epoch + 1, mean.summary());
+            if let Some(validation) = &mut validation {
+                let mean = validation.run(&trainer.parameters()?)?;
+                line = format!("{line}; validation {}", mean.summary());
+                log.write(&Line::Validation {
+                    step,
+                    epoch: epoch + 1,
+                    loss: mean.loss(),
+                    accuracy: mean.accuracy(),
+                })?;
+                curves.valid_loss.push((step as f64, mean.loss()));
+            }
+            println!("{line}");
+            if let Some(checkpoints) = &checkpoints {
+                checkpoints.save(&mut trainer)?;
+            }
+        }
+        checkpoint::write_tensors(&self.output, &trainer.parameters()?)?;
+        if let Some(file) = log.0 {
+            file.commit().map_err(|error| Failure::output(&error))?;
+        }
+        match &self.plot {
+            Some(path) => curves.write(path),
+            None => Ok(()),
+        }
+    }
+}
+
+fn progress(steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta})") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Evaluation on samples that are not trained on: full batches, then one of what remains.
+struct Validation<'d> {
+    data: &'d (Samples, Samples),
+    parts: Vec<(Evaluator, Batch, usize)>,
+}
+
+impl<'d> Validation<'d> {
+    fn new(course: &Course, data: &'d (Samples, Samples)) -> Result<Validation<'d>, Failure> {
+        let (count, batch) = (data.0.len(), course.batch);
+        let mut parts = Vec::new();
+        for size in [batch, count % batch] {
+            let needed = size > 0 && (size != batch || count >= batch);
+            if needed {
+                let shape = input_shape(&course.loaded, size)?;
+                let name = course.loaded.input_names()?.swap_remove(0);
+                let module = course.loaded.module_for(&[(name, shape)].into())?.module;
+                let evaluator = Evaluator::new(&module, &course.options, course.compile.clone())?;
+                parts.push((evaluator, Batch::new(data, size)?, size));
+            }
+        }
+        Ok(Validation { data, parts })
+    }
+
+    fn run(&mut self, parameters: &[(Arc<str>, Tensor)]) -> Result<Mean, Failure> {
+        let order: Vec<usize> = (0..self.data.0.len()).collect();
+        let mut mean = Mean::default();
+        let mut rest = order.as_slice();
+        for (evaluator, batch, size) in &mut self.parts {
+            evaluator.set_parameters(parameters)?;
+            while let Some((chosen, others)) = rest.split_at_checked(*size) {
+                let (x, y) = batch.fill(self.data, chosen)?;
+                mean.add(evaluator.evaluate(&[x], y)?, *size);
+                rest = others;
+            }
+        }
+        Ok(mean)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_permutations_that_depend_on_seed_and_epoch() {
+        let order = shuffled(100, 1, 0);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+        assert_eq!(order, shuffled(100, 1, 0));
+        assert_ne!(order, shuffled(100, 1, 1));
+        assert_ne!(order, shuffled(100, 2, 0));
+    }
+}
