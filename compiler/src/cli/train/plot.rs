@@ -31,9 +31,10 @@ impl Curves {
             .y_label_area_size(60)
             .build_cartesian_2d(0.0..steps, 0.0..highest.max(f64::MIN_POSITIVE) * 1.05)?;
         chart.configure_mesh().x_desc("step").y_desc("loss").light_line_style(WHITE).draw()?;
-        let series = [("training", &self.loss, BLUE), ("validation", &self.valid_loss, RED)];
-        for (name, points, color) in series.into_iter().filter(|(_, points, _)| !points.is_empty()) {
-            let line = chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
+        let series = [("training", &self.loss, BLUE, 1), ("validation", &self.valid_loss, RED, 2)];
+        for (name, points, color, width) in series.into_iter().filter(|series| !series.1.is_empty()) {
+            let line =
+                chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(width)))?;
             line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
         }
         chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
