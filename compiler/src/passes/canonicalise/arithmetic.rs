@@ -3,7 +3,7 @@
 use super::facts::{definition, is_never_negative, operand_of, repeated};
 use crate::accuracy::Accuracy;
 use crate::passes::PassError;
-use graven_ir::{BinaryOp, CompareOp, DType, GraphBuilder, Node, Op, UnaryOp, ValueId};
+use graven_ir::{BinaryOp, CompareOp, DType, GraphBuilder, Node, Op, ReduceOp, UnaryOp, ValueId};
 
 type Rewritten = Result<Option<ValueId>, PassError>;
 
@@ -119,8 +119,8 @@ fn has_exact_reciprocal(dtype: DType, divisor: f64) -> bool {
     mantissa == 0 && exponents.contains(&exponent)
 }
 
-/// Division by a power of two is a multiplication. So is, with one rounding more, division by any constant at `fast`, and division by what is the same for many
-/// elements (the sum of a softmax) unless nothing may be reassociated.
+/// Division by a power of two is a multiplication. So is, with one rounding more, division by any constant at `fast`, and division of many elements by one sum or
+/// root (softmax, norms) unless nothing may be reassociated. Other divisors may be scales of a quantisation, where one rounding more decides ties.
 pub fn division(
     builder: &mut GraphBuilder,
     node: &Node,
@@ -145,12 +145,25 @@ pub fn division(
     let constant = builder.constant_value(source).is_some();
     let spread = repetitions(builder, &op, source) >= 2;
     let wide = matches!(dtype, DType::F32 | DType::F64);
-    if constant || !spread || !wide || !accuracy.reassociates() {
+    if constant || !spread || !wide || !accuracy.reassociates() || !is_sum_or_root(builder, source) {
         return Ok(None);
     }
     let reciprocal = builder.unary(UnaryOp::Reciprocal, source)?;
     let factor = builder.op(op, &[reciprocal])?;
     Ok(Some(builder.op(Op::Binary(BinaryOp::Mul), &[*x, factor])?))
+}
+
+/// Whether a value is a sum over axes or a square root, perhaps reshaped.
+fn is_sum_or_root(builder: &GraphBuilder, value: ValueId) -> bool {
+    let mut value = value;
+    while let Some(node) = definition(builder, value) {
+        match &node.op {
+            Op::Reshape { .. } => value = node.operands[0],
+            Op::Reduce { combine: ReduceOp::Sum, .. } | Op::Unary(UnaryOp::Sqrt) => return true,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// How often a broadcast reads each element at least.
