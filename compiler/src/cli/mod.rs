@@ -56,7 +56,7 @@ enum Command {
     Bench(bench::Arguments),
     Info(info::Arguments),
     Opt(opt::Arguments),
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
 }
 
 /// The main function of `graven`.

@@ -132,7 +132,7 @@ fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
     };
     let mut order: Vec<usize> = (0..count).collect();
     for place in (1..count).rev() {
-        let other = (u128::from(next()) * (place as u128 + 1) >> 64) as usize;
+        let other = ((u128::from(next()) * (place as u128 + 1)) >> 64) as usize;
         order.swap(place, other);
     }
     order
