@@ -6,7 +6,7 @@ use crate::passes::{self, layout};
 use crate::program::Program;
 use crate::remarks::Remarks;
 use crate::target::Target;
-use graven_ir::{Constants, Function, Graph, Module};
+use graven_ir::{Constants, Function, Graph, Module, Op};
 
 /// Why a module was not lowered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,11 @@ pub fn lower(
         observe(pass.name, &constants, &graph);
     }
     let (graph, layouts) = layout::run(&constants, &graph, target).map_err(passes::PassError::from)?;
+    for (_, node) in graph.nodes().filter(|(_, node)| node.op == Op::Relayout) {
+        remarks.missed("layout", node, || {
+            format!("a copy of {} into another layout", graph.ty(node.operands[0]))
+        });
+    }
     observe("layout", &constants, &graph);
     let function = Function { graph, ..function.clone() };
     let module = Module {
@@ -52,5 +57,5 @@ pub fn lower(
         metadata: module.metadata.clone(),
         functions: Vec::new(),
     };
-    Ok(form::lower(&module, &function, &layouts, target)?)
+    Ok(form::lower(&module, &function, &layouts, target, remarks)?)
 }

@@ -56,18 +56,37 @@ impl Remarks {
 
     /// An optimisation of a node.
     pub fn applied(&mut self, pass: &'static str, node: &Node, message: impl FnOnce() -> String) {
-        self.add(pass, RemarkKind::Applied, node, message);
+        self.add(pass, RemarkKind::Applied, || place(node), message);
     }
 
     /// An optimisation of a node that could not be.
     pub fn missed(&mut self, pass: &'static str, node: &Node, message: impl FnOnce() -> String) {
-        self.add(pass, RemarkKind::Missed, node, message);
+        self.add(pass, RemarkKind::Missed, || place(node), message);
     }
 
-    fn add(&mut self, pass: &'static str, kind: RemarkKind, node: &Node, message: impl FnOnce() -> String) {
+    /// An optimisation of what has this name.
+    pub fn applied_at(&mut self, pass: &'static str, place: Arc<str>, message: impl FnOnce() -> String) {
+        self.add(pass, RemarkKind::Applied, || place, message);
+    }
+
+    /// An optimisation of what has this name that could not be.
+    pub fn missed_at(&mut self, pass: &'static str, place: Arc<str>, message: impl FnOnce() -> String) {
+        self.add(pass, RemarkKind::Missed, || place, message);
+    }
+
+    fn add(
+        &mut self,
+        pass: &'static str,
+        kind: RemarkKind,
+        place: impl FnOnce() -> Arc<str>,
+        message: impl FnOnce() -> String,
+    ) {
         if self.wanted {
-            let place = node.origin.clone().unwrap_or_else(|| node.op.name().into());
-            self.list.push(Remark { pass, kind, place, message: message() });
+            self.list.push(Remark { pass, kind, place: place(), message: message() });
         }
     }
+}
+
+fn place(node: &Node) -> Arc<str> {
+    node.origin.clone().unwrap_or_else(|| node.op.name().into())
 }

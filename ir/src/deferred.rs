@@ -242,7 +242,8 @@ impl Strided {
             }
             _ => return None,
         };
-        Some(Strided { data: x.to_bytes(), extents: shape.to_vec(), strides, start })
+        let (extents, strides) = collapsed(shape, &strides);
+        Some(Strided { data: x.to_bytes(), extents, strides, start })
     }
 
     /// The elements at these places of the view.
@@ -268,7 +269,7 @@ impl Strided {
             let run = (inner - column).min(places.end - place);
             let first = self.row(place / inner) + column as isize * step;
             match step {
-                0 => (0..run).for_each(|_| data.extend_from_slice(&elements[first as usize])),
+                0 => data.extend_from_slice(&elements[first as usize].repeat(run)),
                 1 => data.extend_from_slice(elements[first as usize..first as usize + run].as_flattened()),
                 _ => (0..run as isize)
                     .for_each(|n| data.extend_from_slice(&elements[(first + n * step) as usize])),
@@ -287,4 +288,16 @@ impl Strided {
         }
         place
     }
+}
+
+/// The same view with as few dimensions as possible, so that runs are long: neighbours that one stride walks through become one.
+fn collapsed(extents: &[usize], strides: &[isize]) -> (Vec<usize>, Vec<isize>) {
+    let mut runs: Vec<(usize, isize)> = Vec::with_capacity(extents.len());
+    for (extent, stride) in extents.iter().zip(strides).filter(|(extent, _)| **extent != 1) {
+        match runs.last_mut() {
+            Some(outer) if outer.1 == *stride * *extent as isize => *outer = (outer.0 * *extent, *stride),
+            _ => runs.push((*extent, *stride)),
+        }
+    }
+    runs.into_iter().unzip()
 }

@@ -48,3 +48,15 @@ fn passes_run_in_the_given_order() {
     let places = ["after canonicalise", "after cse"].map(|text| printed.stderr.find(text));
     assert!(places[0].is_some() && places[0] < places[1], "{}", printed.stderr);
 }
+
+#[test]
+fn remarks_name_what_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let twice = DOUBLE.replace("  return %1", "  %2 = neg %1 : f32[N, 2]\n  return %2");
+    write(folder.path(), "twice.gir", &twice);
+    let ended = graven_in(folder.path(), "opt twice.gir --remarks");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("fuse applied: neg: pointwise kernel of add, neg"), "{}", ended.stderr);
+    let silent = graven_in(folder.path(), "opt twice.gir");
+    assert_eq!(silent.stderr, "");
+}

@@ -5,10 +5,10 @@ use super::scope::Scope;
 use crate::form::FormError;
 use crate::form::group::Group;
 use crate::form::layout::Layout;
-use crate::form::schedule::{Argument, Context, fill, schedule};
+use crate::form::schedule::{Argument, Context, FALLBACK, fill, schedule};
 use crate::kernel::Kernel;
 use crate::program::{KernelId, Launch, SlotId, Step};
-use graven_ir::{Dim, TensorType};
+use graven_ir::{Dim, FusionKind, TensorType};
 
 impl Lowering<'_> {
     pub(super) fn group(&mut self, scope: &mut Scope<'_>, group: Group) -> Result<(), FormError> {
@@ -19,7 +19,18 @@ impl Lowering<'_> {
             results: group.results.iter().map(|value| scope.layout(*value)).collect(),
             views: group.operands.iter().map(|value| self.constant(scope, *value)).collect(),
         };
-        let scheduled = schedule(&group, &context)?;
+        let (name, scheduled) = schedule(&group, &context)?;
+        let special = matches!(group.kind, FusionKind::Dot | FusionKind::Conv | FusionKind::Reduction);
+        let place = group.origin.clone().unwrap_or_else(|| group.kind.name().into());
+        match special && name == FALLBACK {
+            true => self.remarks.missed_at("form", place, || {
+                format!(
+                    "no `{}` schedule takes the group: each result is computed by itself",
+                    group.kind.name()
+                )
+            }),
+            false => self.remarks.applied_at("form", place, || format!("`{name}` schedule")),
+        }
         for result in &group.results {
             let slot = self.result_slot(scope, *result);
             let (ty, layout) = (scope.graph.ty(*result), scope.layout(*result));

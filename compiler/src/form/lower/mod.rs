@@ -26,6 +26,7 @@ use super::group::Group;
 use super::plan;
 use crate::kernel::Kernel;
 use crate::program::{KernelId, Packing, Place, Port, Program, SlotId, Step};
+use crate::remarks::Remarks;
 use crate::target::Target;
 use graven_ir::{ConstantId, Function, Module, Node, NodeId, Op, Symbol, ValueId};
 use rustc_hash::FxHashMap;
@@ -37,10 +38,12 @@ pub fn lower(
     function: &Function,
     layouts: &Layouts,
     target: &Target,
+    remarks: &mut Remarks,
 ) -> Result<Program, FormError> {
     let mut lowering = Lowering {
         module,
         target,
+        remarks,
         program: Program { name: module.name.clone(), symbols: module.symbols.clone(), ..Program::default() },
         steps: Vec::new(),
         kernels: FxHashMap::default(),
@@ -62,6 +65,7 @@ pub fn lower(
 struct Lowering<'a> {
     module: &'a Module,
     target: &'a Target,
+    remarks: &'a mut Remarks,
     program: Program,
     /// The steps of the graph that is lowered.
     steps: Vec<Step>,

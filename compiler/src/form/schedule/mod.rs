@@ -72,17 +72,25 @@ pub struct Context<'a> {
 type Schedule = fn(&Group, &Context) -> Result<Option<Vec<Scheduled>>, FormError>;
 
 /// Schedules from the most special to the most general; the first that takes a group lowers it.
-const SCHEDULES: &[Schedule] =
-    &[dot::schedule, conv::schedule, reduction::schedule, sort::schedule, sequential::schedule];
+const SCHEDULES: &[(&str, Schedule)] = &[
+    ("dot", dot::schedule),
+    ("conv", conv::schedule),
+    ("reduction", reduction::schedule),
+    ("sort", sort::schedule),
+    ("sequential", sequential::schedule),
+];
 
-/// The kernels of a group, in the order in which they run.
-pub fn schedule(group: &Group, context: &Context) -> Result<Vec<Scheduled>, FormError> {
-    for special in SCHEDULES {
+/// The name of the schedule that takes every group.
+pub const FALLBACK: &str = "pointwise";
+
+/// The kernels of a group, in the order in which they run, and the name of the schedule that made them.
+pub fn schedule(group: &Group, context: &Context) -> Result<(&'static str, Vec<Scheduled>), FormError> {
+    for (name, special) in SCHEDULES {
         if let Some(kernels) = special(group, context)? {
-            return Ok(kernels);
+            return Ok((name, kernels));
         }
     }
-    pointwise::schedule(group, context)
+    Ok((FALLBACK, pointwise::schedule(group, context)?))
 }
 
 /// A kernel under construction with an evaluator of its group.
