@@ -5,7 +5,7 @@
 
 use super::packing::pack;
 use crate::mapped;
-use crate::program::{Program, WeightsPart, WeightsSource};
+use crate::program::{Packing, Program, WeightsPart, WeightsSource};
 use std::io::{self, Write};
 use target_lexicon::Endianness;
 
@@ -77,6 +77,18 @@ pub fn stream(
             mapped::release(&data);
             continue;
         }
+        if let WeightsSource::Packed { tensor, packing } = &part.source {
+            let data = tensor.to_bytes();
+            let element = tensor.dtype().bytes();
+            for piece in pieces(packing, element) {
+                buffer.clear();
+                buffer.resize(piece.extents.iter().product::<usize>() * element, 0);
+                write_packed(&data, element, &piece, &mut buffer, endianness)?;
+                output.write_all(&buffer)?;
+            }
+            mapped::release(&data);
+            continue;
+        }
         buffer.clear();
         buffer.resize(bytes, 0);
         write_part(&part.source, &mut buffer, endianness)?;
@@ -88,6 +100,28 @@ pub fn stream(
 fn zeros(output: &mut impl Write, count: u64) -> io::Result<()> {
     io::copy(&mut io::Read::take(io::repeat(0), count), output).map(drop)
 }
+
+/// A packing cut along its outermost extent, so that a piece takes little memory beside the constant; its size is known to fit an address.
+fn pieces(packing: &Packing, element: usize) -> Vec<Packing> {
+    let Some((&outermost, inner)) = packing.extents.split_first() else { return vec![packing.clone()] };
+    let row = inner.iter().product::<usize>() * element;
+    let rows = (PIECE / row.max(1)).max(1);
+    let piece = |first: usize| {
+        let mut piece = packing.clone();
+        piece.extents[0] = rows.min(outermost - first);
+        let step = packing.strides.first().copied().unwrap_or(0);
+        piece.offset = packing.offset.wrapping_add(step.wrapping_mul(first as isize));
+        for limit in &mut piece.limits {
+            let before = limit.weights.first().map_or(0, |weight| weight.saturating_mul(first));
+            limit.end = limit.end.saturating_sub(before);
+        }
+        piece
+    };
+    (0..outermost).step_by(rows).map(piece).collect()
+}
+
+/// Bytes of a piece of a packed constant.
+const PIECE: usize = 16 << 20;
 
 /// Size of a part in bytes.
 fn part_bytes(source: &WeightsSource) -> Result<usize, WeightsError> {
@@ -108,19 +142,39 @@ fn write_part(source: &WeightsSource, place: &mut [u8], endianness: Endianness) 
     let bytes = tensor.dtype().bytes();
     let data = tensor.to_bytes();
     match source {
-        WeightsSource::Plain(_) => place.copy_from_slice(&data),
-        WeightsSource::Packed { packing, .. } => match bytes {
-            1 => pack::<1>(&data, packing, place)?,
-            2 => pack::<2>(&data, packing, place)?,
-            4 => pack::<4>(&data, packing, place)?,
-            _ => pack::<8>(&data, packing, place)?,
-        },
+        WeightsSource::Plain(_) => {
+            place.copy_from_slice(&data);
+            in_order(place, bytes, endianness);
+        }
+        WeightsSource::Packed { packing, .. } => write_packed(&data, bytes, packing, place, endianness)?,
     }
     mapped::release(&data);
+    Ok(())
+}
+
+/// Rearranges elements of so many bytes.
+fn write_packed(
+    data: &[u8],
+    bytes: usize,
+    packing: &Packing,
+    place: &mut [u8],
+    endianness: Endianness,
+) -> Result<(), WeightsError> {
+    match bytes {
+        1 => pack::<1>(data, packing, place)?,
+        2 => pack::<2>(data, packing, place)?,
+        4 => pack::<4>(data, packing, place)?,
+        _ => pack::<8>(data, packing, place)?,
+    }
+    in_order(place, bytes, endianness);
+    Ok(())
+}
+
+/// Brings little-endian elements into the target's order.
+fn in_order(place: &mut [u8], bytes: usize, endianness: Endianness) {
     if endianness == Endianness::Big {
         place.chunks_exact_mut(bytes).for_each(<[u8]>::reverse);
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -169,6 +223,31 @@ mod tests {
             }
         }
         packed
+    }
+
+    #[test]
+    fn pieces_make_up_the_whole() {
+        // Rows of 3 MiB: pieces of five, with padding at the end and elements that are skipped.
+        let rows = 11;
+        let row = 3 << 18;
+        let source: Vec<u8> = (0..rows * row).map(|i| (i % 251) as u8).collect();
+        let packing = Packing {
+            extents: vec![rows + 2, 4 * row],
+            strides: vec![row as isize, 0],
+            offset: 0,
+            limits: vec![PackingLimit { weights: vec![1, 0], end: rows }],
+        };
+        let mut whole = vec![0; (rows + 2) * 4 * row];
+        pack::<1>(&source, &packing, &mut whole).unwrap();
+        let mut joined = Vec::new();
+        let pieces = pieces(&packing, 1);
+        assert_eq!(pieces.len(), 3);
+        for piece in pieces {
+            let start = joined.len();
+            joined.resize(start + piece.extents.iter().product::<usize>(), 0);
+            pack::<1>(&source, &piece, &mut joined[start..]).unwrap();
+        }
+        assert!(joined == whole);
     }
 
     fn check(tensor: Tensor, packing: Packing) {
