@@ -32,7 +32,7 @@ struct Generator<'m> {
 impl Generator<'_> {
     /// A value, recent ones more often.
     fn pick(&self, number: u16) -> ValueId {
-        let window = if number % 3 == 0 { self.values.len() } else { self.values.len().min(4) };
+        let window = if number.is_multiple_of(3) { self.values.len() } else { self.values.len().min(4) };
         self.values[self.values.len() - 1 - usize::from(number / 3) % window]
     }
 
