@@ -5,7 +5,7 @@ use graven::emit::descriptor::{WeightsFacts, state_bytes};
 use graven::emit::header::header;
 use graven::emit::identifier;
 use graven::emit::object::ObjectFacts;
-use graven::program::{Port, Program};
+use graven::program::{Binding, Port, Program, SlotId, Step};
 use graven::target::Target;
 use graven_ir::{DType, Dim, Symbol, TensorType};
 use std::process::Command;
@@ -198,6 +198,9 @@ fn sizes_shapes_and_features_are_stated() {
         port("boxes", DType::I64, &[Dim::from(&p)]),
         port("again", DType::Bool, &[twice]),
     ];
+    // The run sets P.
+    let binding = Binding { symbol: 1, value: SlotId::from_u32(0), limits: Vec::new() };
+    program.steps = vec![Step::Bind(binding)];
     program.states = vec![port("count", DType::I64, &[]), port("cache", DType::I32, &[Dim::from(20i64)])];
     assert_eq!(state_bytes(&program), 64 + 128);
     let assertions = [

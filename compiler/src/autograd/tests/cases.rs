@@ -80,6 +80,12 @@ const ELEMENTWISE: &[Case] = &[
 ];
 
 const MOVEMENT: &[Case] = &[
+    (
+        "bind_extent",
+        "%x: f64[4]",
+        "%c = constant 3 : i64[]\n%1 = bind_extent %c, %x {symbol = N, axes = [0]} : f64[N]\n%2 = exp %1\n%z = reduce %2 {combine = sum, axes = [0]}",
+        "z: f64[]",
+    ),
     ("reshape", "%x: f64[2, 3]", "%1 = reshape %x {shape = [3, 2]}\n%z = exp %1", "z: f64[3, 2]"),
     (
         "transpose",
@@ -526,7 +532,8 @@ fn check_all(cases: &[Case]) {
     for (op, params, body, results) in cases {
         // `slice` of nothing has its result under another name.
         let returned = if body.contains("%z") { names(results) } else { "%2".into() };
-        let text = format!("func @main({params}) -> ({results}) {{\n{body}\nreturn {returned}\n}}");
+        let dims = if body.contains("symbol = N") { "dim N in 0..=4\n" } else { "" };
+        let text = format!("{dims}func @main({params}) -> ({results}) {{\n{body}\nreturn {returned}\n}}");
         check(&format!("{op}: {body}"), &text, 0.3, 1.7);
     }
 }
