@@ -6,6 +6,7 @@
 //! * [`passes`]: graph to graph
 //! * [`autograd`]: gradients of graphs
 //! * [`train`]: train steps
+//! * [`stage`]: passes and gradients by name
 //! * [`form`]: fused graphs to kernels
 //! * [`kernel`]: the kernel IR
 //! * [`program`]: a lowered model
@@ -31,5 +32,6 @@ pub mod passes;
 pub mod pipeline;
 pub mod program;
 pub mod remarks;
+pub mod stage;
 pub mod target;
 pub mod train;

@@ -151,6 +151,12 @@ impl Tensor {
         Tensor { dtype: DType::I64, shape: vec![values.len()], data: Data::Stored(data.into()) }
     }
 
+    /// A rank-1 tensor of `u64`.
+    pub fn from_u64s(values: &[u64]) -> Tensor {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor { dtype: DType::U64, shape: vec![values.len()], data: Data::Stored(data.into()) }
+    }
+
     /// A tensor of `f32`; the lengths must agree.
     pub fn from_f32s(shape: Vec<usize>, values: &[f32]) -> Result<Tensor, SizeMismatch> {
         let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -5,14 +5,15 @@ use crate::autograd::GradError;
 use crate::emit::dtypes::native_order;
 use crate::emit::jit::SessionError;
 use crate::error::{Error, Place};
+use crate::train::random::RANDOM_KEY;
 use crate::train::step::{STEP, module_of};
-use crate::train::{StepOptions, TrainStep, evaluation, train_step};
+use crate::train::{StepOptions, TrainStep, evaluation, train_step, training_function};
 use graven_ir::{DType, Function, Module, Tensor};
 use graven_runtime::arena::Arena;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A compiled train step with its states: parameters, moments of the optimiser, the number of steps.
+/// A compiled train step with its states: parameters, the model's own states, moments of the optimiser, the number of steps.
 ///
 /// ```no_run
 /// use graven::api::{Compiler, Options, TensorView, Trainer};
@@ -96,9 +97,13 @@ impl Runner {
         Ok(Runner { session, loss: scalars.next().ok_or_else(missing)?, correct: scalars.next() })
     }
 
-    fn run(&mut self, inputs: &[TensorView<'_>], target: TensorView<'_>) -> Result<StepReport, Error> {
+    fn run(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        target: Option<TensorView<'_>>,
+    ) -> Result<StepReport, Error> {
         let mut all = inputs.to_vec();
-        all.push(target);
+        all.extend(target);
         match &mut self.correct {
             None => self.session.run(&all, &mut [self.loss.view()?])?,
             Some(correct) => self.session.run(&all, &mut [self.loss.view()?, correct.view()?])?,
@@ -108,10 +113,17 @@ impl Runner {
     }
 }
 
-/// The model's only function.
-fn function_of(model: &Module) -> Result<Function, Error> {
-    let missing = || Error::bad_input(Place::new("the model"), "has no function");
-    model.functions.first().cloned().ok_or_else(missing)
+/// A function of the model.
+fn existing(function: Option<&Function>) -> Result<Function, Error> {
+    function.cloned().ok_or_else(|| Error::bad_input(Place::new("the model"), "has no function"))
+}
+
+/// Gives states their first values.
+fn initialise(session: &mut Session, step: &TrainStep) -> Result<(), Error> {
+    for (place, state) in step.states.iter().enumerate() {
+        session.set_state(place, &state.initial)?;
+    }
+    Ok(())
 }
 
 /// Computes loss and right predictions for given parameters, without an update.
@@ -121,26 +133,29 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Compiles the evaluation of the model's function. The extents of its inputs must be known; they may differ from the train step's.
+    /// Compiles the evaluation of the model's first function. The extents of its inputs must be known; they may differ from the train step's.
     ///
     /// # Errors
     /// Those of [`Trainer::new`].
     pub fn new(model: &Module, options: &StepOptions, compile: Options) -> Result<Evaluator, Error> {
         let mut model = model.clone();
-        let function = function_of(&model)?;
-        let step = evaluation(&mut model.constants, &function, options).map_err(gradient_error)?;
-        let runner = Runner::new(&model, &step, compile)?;
+        let function = existing(model.functions.first())?;
+        let kept = existing(training_function(&model))?.states;
+        let step = evaluation(&mut model.constants, &function, &kept, options).map_err(gradient_error)?;
+        let mut runner = Runner::new(&model, &step, compile)?;
+        initialise(&mut runner.session, &step)?;
         Ok(Evaluator { step, runner })
     }
 
-    /// Takes over the parameters of a trainer.
+    /// Takes over the parameters and the model's own states of a trainer: its [`state_dict`](Trainer::state_dict).
     ///
     /// # Errors
     /// Bad input where one is missing or has another type.
-    pub fn set_parameters(&mut self, parameters: &[(Arc<str>, Tensor)]) -> Result<(), Error> {
-        for (place, state) in self.step.states.iter().enumerate() {
-            let missing = || Error::bad_input(Place::named("parameter", &state.name), "is missing");
-            let (_, value) = parameters.iter().find(|(name, _)| *name == state.name).ok_or_else(missing)?;
+    pub fn set_states(&mut self, states: &[(Arc<str>, Tensor)]) -> Result<(), Error> {
+        let taken = |name: &str| name != RANDOM_KEY;
+        for (place, state) in self.step.states.iter().enumerate().filter(|(_, state)| taken(&state.name)) {
+            let missing = || Error::bad_input(Place::named("state", &state.name), "is missing");
+            let (_, value) = states.iter().find(|(name, _)| *name == state.name).ok_or_else(missing)?;
             self.runner.session.set_state(place, value)?;
         }
         Ok(())
@@ -155,18 +170,26 @@ impl Evaluator {
         inputs: &[TensorView<'_>],
         target: TensorView<'_>,
     ) -> Result<StepReport, Error> {
-        self.runner.run(inputs, target)
+        self.runner.run(inputs, Some(target))
+    }
+
+    /// The loss that a model computes itself ([`Loss::Output`](crate::train::Loss::Output)).
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`].
+    pub fn evaluate_loss(&mut self, inputs: &[TensorView<'_>]) -> Result<StepReport, Error> {
+        self.runner.run(inputs, None)
     }
 }
 
 impl Trainer {
-    /// Compiles the train step of the model's function. The extents of its inputs must be known.
+    /// Compiles the train step of the model's function `train`, or the first if there is none. The extents of its inputs must be known.
     ///
     /// # Errors
     /// Bad input for options that don't fit the model, unsupported for models without gradient; see [`Error`].
     pub fn new(model: &Module, options: &StepOptions, compile: Options) -> Result<Trainer, Error> {
         let mut model = model.clone();
-        let function = function_of(&model)?;
+        let function = existing(training_function(&model))?;
         let step = train_step(&mut model.constants, &function, options).map_err(gradient_error)?;
         let runner = Runner::new(&model, &step, compile)?;
         let mut trainer = Trainer { step, runner };
@@ -179,7 +202,15 @@ impl Trainer {
     /// # Errors
     /// Bad input where the tensors don't fit or data errors occur, such as a class index out of range.
     pub fn step(&mut self, inputs: &[TensorView<'_>], target: TensorView<'_>) -> Result<StepReport, Error> {
-        self.runner.run(inputs, target)
+        self.runner.run(inputs, Some(target))
+    }
+
+    /// One step of a model that computes its loss itself ([`Loss::Output`](crate::train::Loss::Output)), on its inputs.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`].
+    pub fn step_loss(&mut self, inputs: &[TensorView<'_>]) -> Result<StepReport, Error> {
+        self.runner.run(inputs, None)
     }
 
     /// Gives all states their first values.
@@ -187,13 +218,10 @@ impl Trainer {
     /// # Errors
     /// Our bug.
     pub fn reset(&mut self) -> Result<(), Error> {
-        for (place, state) in self.step.states.iter().enumerate() {
-            self.runner.session.set_state(place, &state.initial)?;
-        }
-        Ok(())
+        initialise(&mut self.runner.session, &self.step)
     }
 
-    /// All states by name: parameters, moments, the number of steps.
+    /// All states by name: parameters, the model's own states, moments, the number of steps.
     ///
     /// # Errors
     /// Our bug.
@@ -223,6 +251,30 @@ impl Trainer {
         let mut states = self.states()?;
         states.truncate(self.step.parameters);
         Ok(states)
+    }
+
+    /// What evaluation depends on, by name: the parameters, and the model's own states such as running statistics. It is what PyTorch calls a state dict.
+    ///
+    /// # Errors
+    /// Our bug.
+    pub fn state_dict(&mut self) -> Result<Vec<(Arc<str>, Tensor)>, Error> {
+        let mut states = self.states()?;
+        states.truncate(self.step.parameters + self.step.model_states);
+        states.retain(|(name, _)| **name != *RANDOM_KEY);
+        Ok(states)
+    }
+
+    /// Sets the states that `values` names, others stay as they are.
+    ///
+    /// # Errors
+    /// Bad input where there is no such state or it has another type.
+    pub fn load_state_dict(&mut self, values: &[(Arc<str>, Tensor)]) -> Result<(), Error> {
+        for (name, value) in values {
+            let unknown = || Error::bad_input(Place::named("state", name), "is none of the model's");
+            let place = self.step.states.iter().position(|state| state.name == *name).ok_or_else(unknown)?;
+            self.runner.session.set_state(place, value)?;
+        }
+        Ok(())
     }
 
     /// Sets all states, so that training goes on bit for bit where they come from.

@@ -6,8 +6,9 @@ use super::model::load;
 use super::{arrays, output, text};
 use crate::error::{Error, Place};
 use crate::passes::Context;
-use crate::passes::pipeline::{PIPELINE, Pass, apply};
+use crate::passes::pipeline::PIPELINE;
 use crate::remarks::Remarks;
+use crate::stage::{Stage, StageError, parse_stages};
 use graven_ir::text::display_graph;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,9 +18,9 @@ use std::time::Instant;
 pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Passes to run, in this order; by default all in the order of the compiler
-    #[arg(long, value_name = "PASSES", value_delimiter = ',', value_parser = find_pass)]
-    passes: Option<Vec<&'static Pass>>,
+    /// Passes to run, in this order, such as fold,cse; by default all in the order of the compiler. 'grad{wrt=x,y of=loss}' adds the gradients of an output
+    #[arg(long, value_name = "PASSES", value_parser = stages)]
+    passes: Option<Stages>,
     /// Take the extents of the inputs from the arrays of this npz file
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
@@ -40,8 +41,8 @@ impl Arguments {
         }
         let mut module = loaded.module()?.module;
         let mut remarks = Remarks::new(self.model.remarks);
-        let all = || PIPELINE.iter().collect();
-        for pass in self.passes.clone().unwrap_or_else(all) {
+        let all = || Stages(PIPELINE.iter().map(Stage::Pass).collect());
+        for stage in self.passes.clone().unwrap_or_else(all).0 {
             let start = Instant::now();
             for function in &mut module.functions {
                 let mut context = Context {
@@ -50,18 +51,21 @@ impl Arguments {
                     accuracy: self.model.accuracy(),
                     remarks: &mut remarks,
                 };
-                function.graph = apply(pass, &mut context, &function.graph).map_err(|error| {
-                    let place = Place::new(format!("pass `{}` in `{}`", pass.name, function.name));
-                    Failure::Compiler(Error::internal(place, error.to_string()))
+                stage.apply(&mut context, function).map_err(|error| match error {
+                    StageError::Gradient(reason) => Failure::usage(format!("grad: {reason}")),
+                    StageError::Pass(error) => {
+                        let place = Place::new(format!("pass `{}` in `{}`", stage.name(), function.name));
+                        Failure::Compiler(Error::internal(place, error.to_string()))
+                    }
                 })?;
                 if self.model.print_after_all {
-                    eprintln!("// after {}, function {}", pass.name, function.name);
+                    eprintln!("// after {}, function {}", stage.name(), function.name);
                     eprintln!("{}", display_graph(&function.graph, &module.constants));
                 }
             }
             remarks.take().iter().for_each(|remark| eprintln!("{remark}"));
             if self.model.timing {
-                eprintln!("{:>10.3} ms  {}", start.elapsed().as_secs_f64() * 1e3, pass.name);
+                eprintln!("{:>10.3} ms  {}", start.elapsed().as_secs_f64() * 1e3, stage.name());
             }
         }
         module.compact();
@@ -72,9 +76,10 @@ impl Arguments {
     }
 }
 
-fn find_pass(name: &str) -> Result<&'static Pass, String> {
-    PIPELINE.iter().find(|pass| pass.name == name).ok_or_else(|| {
-        let names: Vec<&str> = PIPELINE.iter().map(|pass| pass.name).collect();
-        format!("there is no pass `{name}`; the passes are {}", names.join(", "))
-    })
+/// The passes of one option.
+#[derive(Clone)]
+struct Stages(Vec<Stage>);
+
+fn stages(text: &str) -> Result<Stages, String> {
+    parse_stages(text).map(Stages)
 }

@@ -1,11 +1,9 @@
 //! First values of parameters, drawn from the counter-based generator of `random_bits`: the same seed gives the same bits everywhere.
 
+use super::random;
 use graven_ir::infer::InferError;
 use graven_ir::interp::{EvalError, evaluate};
-use graven_ir::{
-    BinaryOp, DType, Dim, Function, GraphBuilder, Module, Op, SizeMismatch, Tensor, UnaryOp, ValueId,
-};
-use std::f64::consts::TAU;
+use graven_ir::{BinaryOp, DType, Dim, Function, GraphBuilder, Module, Tensor, ValueId};
 
 /// A distribution of first values. Fans are those of PyTorch: for a weight `[out, in, k…]` the fan in is in · ∏k, the fan out out · ∏k.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,8 +82,6 @@ pub enum DrawError {
     Infer(#[from] InferError),
     /// It can't be evaluated.
     Eval(#[from] EvalError),
-    /// The generator's key is no tensor: our bug.
-    Size(#[from] SizeMismatch),
 }
 
 enum Draw {
@@ -100,8 +96,7 @@ impl Draw {
         let mut b = GraphBuilder::new(&mut module.constants);
         let dims: Vec<Dim> = shape.iter().map(|extent| Dim::from(*extent as i64)).collect();
         // One stream is 2³² blocks of the generator, more than any tensor takes.
-        let words: Vec<u8> = [seed, stream << 32].iter().flat_map(|word| word.to_le_bytes()).collect();
-        let key = b.constant(Tensor::new(DType::U64, vec![2], words)?)?;
+        let key = b.constant(random::key(seed, stream << 32))?;
         let result = self.build(&mut b, key, &dims, dtype)?;
         let graph = b.finish(vec![result]);
         module.functions = vec![Function { name: "draw".into(), graph, ..Function::default() }];
@@ -121,45 +116,16 @@ impl Draw {
                 b.broadcast_to(scalar, shape)?
             }
             Draw::Uniform { low, high } => {
-                let unit = uniform(b, key, shape)?;
+                let unit = random::open_uniform(b, key, shape)?;
                 let scaled = b.binary_scalar(BinaryOp::Mul, unit, high - low)?;
                 b.binary_scalar(BinaryOp::Add, scaled, *low)?
             }
             Draw::Normal { mean, deviation } => {
-                let unit = normal(b, key, shape)?;
+                let unit = random::normal(b, key, shape)?;
                 let scaled = b.binary_scalar(BinaryOp::Mul, unit, *deviation)?;
                 b.binary_scalar(BinaryOp::Add, scaled, *mean)?
             }
         };
         b.cast(value, dtype)
     }
-}
-
-/// f64 in 0..1 from `random_bits`: (bits + ½) ÷ 2³², so never 0 or 1.
-pub fn uniform(b: &mut GraphBuilder<'_>, key: ValueId, shape: &[Dim]) -> Result<ValueId, InferError> {
-    let bits = b.op(Op::RandomBits { shape: shape.to_vec() }, &[key])?;
-    let number = b.cast(bits, DType::F64)?;
-    let centred = b.binary_scalar(BinaryOp::Add, number, 0.5)?;
-    b.binary_scalar(BinaryOp::Mul, centred, 1.0 / 4_294_967_296.0)
-}
-
-/// Standard normal f64 by the transform of Box and Muller (1958): √(−2 ln u) · cos(2πv), u and v from two words of the generator.
-pub fn normal(b: &mut GraphBuilder<'_>, key: ValueId, shape: &[Dim]) -> Result<ValueId, InferError> {
-    let mut pairs = vec![Dim::from(2)];
-    pairs.extend(shape.iter().cloned());
-    let both = uniform(b, key, &pairs)?;
-    let half = |b: &mut GraphBuilder<'_>, place: i64| {
-        let mut start = vec![Dim::ZERO; pairs.len()];
-        let mut limit = pairs.clone();
-        (start[0], limit[0]) = (Dim::from(place), Dim::from(place + 1));
-        let part = b.op(Op::Slice { start, limit, stride: vec![1; pairs.len()] }, &[both])?;
-        b.reshape(part, shape)
-    };
-    let (u, v) = (half(b, 0)?, half(b, 1)?);
-    let log = b.unary(UnaryOp::Log, u)?;
-    let square = b.binary_scalar(BinaryOp::Mul, log, -2.0)?;
-    let radius = b.unary(UnaryOp::Sqrt, square)?;
-    let angle = b.binary_scalar(BinaryOp::Mul, v, TAU)?;
-    let cosine = b.unary(UnaryOp::Cos, angle)?;
-    b.binary(BinaryOp::Mul, radius, cosine)
 }

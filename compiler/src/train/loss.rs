@@ -23,10 +23,12 @@ pub enum Loss {
     BinaryCrossEntropyWithLogits,
     /// t·(ln t − p) for log-probabilities p, 0 where t = 0; the sum over all elements divided by the batch, the first dimension (PyTorch's `batchmean`).
     KlDivergence,
+    /// The model's output itself, a float scalar: the model computes its loss, and there are no targets.
+    Output,
 }
 
 impl Loss {
-    /// All losses.
+    /// All losses that compare predictions with targets.
     pub const ALL: &[Loss] = &[
         Loss::MeanSquaredError,
         Loss::MeanAbsoluteError,
@@ -47,12 +49,18 @@ impl Loss {
             Loss::BinaryCrossEntropy => "bce",
             Loss::BinaryCrossEntropyWithLogits => "bce-with-logits",
             Loss::KlDivergence => "kl-div",
+            Loss::Output => "output",
         }
     }
 
     /// Whether targets are class indices or probabilities over the classes of the predictions.
     pub const fn has_classes(self) -> bool {
         matches!(self, Loss::CrossEntropy | Loss::NegativeLogLikelihood)
+    }
+
+    /// Whether there are targets.
+    pub const fn has_target(self) -> bool {
+        !matches!(self, Loss::Output)
     }
 
     /// The loss of `predictions`, a float scalar of their dtype.
@@ -92,6 +100,7 @@ impl Loss {
             Loss::BinaryCrossEntropy => binary_cross_entropy(b, predictions, targets),
             Loss::BinaryCrossEntropyWithLogits => binary_cross_entropy_with_logits(b, predictions, targets),
             Loss::KlDivergence => kl_divergence(b, predictions, targets),
+            Loss::Output => Ok(predictions),
         }
     }
 }

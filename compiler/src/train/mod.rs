@@ -5,8 +5,10 @@
 //! * [`schedule`]: learning rates over the steps
 //! * [`clip`]: bounds on gradients
 //! * [`step`]: forward function + loss + gradients + updates = one function
+//! * `signature`: what steps and evaluations have in common
 //! * `weights`: parameters in the place of constants
 //! * [`initializer`]: first values of parameters
+//! * [`random`]: random numbers as graphs
 //!
 //! Formulas are those of the papers named in each doc; where implementations differ, PyTorch's default is ours.
 
@@ -14,7 +16,9 @@ pub mod clip;
 pub mod initializer;
 pub mod loss;
 pub mod optimizer;
+pub mod random;
 pub mod schedule;
+mod signature;
 pub mod step;
 #[cfg(test)]
 mod tests;
@@ -25,4 +29,4 @@ pub use initializer::Initializer;
 pub use loss::Loss;
 pub use optimizer::Optimizer;
 pub use schedule::Schedule;
-pub use step::{State, StepOptions, TrainStep, evaluation, train_step, trainable};
+pub use step::{State, StepOptions, TRAIN, TrainStep, evaluation, train_step, trainable, training_function};

@@ -1,15 +1,21 @@
 //! The train step: one function from batch and states to loss and new states.
 //!
-//! Inputs are the model's, then the targets. States are the parameters, the optimiser's moments and the number of steps. Outputs are the loss and, for
-//! losses over classes, the number of right predictions.
+//! Inputs are the model's, then the targets. States are, in this order, the parameters, the model's own states, the optimiser's moments and the number of
+//! steps. Outputs are the loss and, for losses over classes, the number of right predictions.
+//!
+//! A model that behaves differently in training has a function [`TRAIN`] beside the one for evaluation, which comes first. What it keeps from step to
+//! step, such as running statistics, are states there and constants of the same name in the other; the constants are the first values. The
+//! state [`RANDOM_KEY`] begins with the seed of the options; states without constant begin with zeros.
 
 use super::optimizer::Rate;
-use super::{Clip, Loss, Optimizer, Schedule, weights};
+use super::random::{self, RANDOM_KEY};
+use super::signature::{self, Signature};
+use super::{Clip, Loss, Optimizer, Schedule};
 use crate::autograd::{GradError, grad, keep_for_gradient};
 use graven_ir::infer::InferError;
 use graven_ir::{
-    BinaryOp, CompareOp, Constant, ConstantId, Constants, DType, Function, Graph, GraphBuilder, Module, Op,
-    ReduceOp, Tensor, TensorType, ValueId,
+    BinaryOp, Constant, ConstantId, Constants, DType, Function, GraphBuilder, Module, Tensor, TensorType,
+    ValueId,
 };
 use std::sync::Arc;
 
@@ -32,6 +38,8 @@ pub struct StepOptions {
     pub clip: Option<Clip>,
     /// The constants that become parameters; others stay constants, and no gradient is computed for them.
     pub trainable: Vec<ConstantId>,
+    /// What the model's random numbers depend on.
+    pub seed: u64,
 }
 
 impl StepOptions {
@@ -46,14 +54,26 @@ impl StepOptions {
             schedule: Schedule::Constant,
             clip: None,
             trainable,
+            seed: 0,
         }
     }
 }
 
-/// The constants that a model trains if nothing else is said: all float ones with a name.
+/// Name of the function that stands for the model in training, where it is another than in evaluation.
+pub const TRAIN: &str = "train";
+
+/// The function of a model that is trained: [`TRAIN`], or else the first.
+pub fn training_function(model: &Module) -> Option<&Function> {
+    model.functions.iter().find(|function| function.name == TRAIN).or_else(|| model.functions.first())
+}
+
+/// The constants that a model trains if nothing else is said: all float ones with a name, but for those that stand for states in evaluation.
 pub fn trainable(model: &Module) -> Vec<ConstantId> {
-    let named_float = |constant: &Constant| !constant.name.is_empty() && constant.tensor.dtype().is_float();
-    model.constants.iter().filter(|(_, constant)| named_float(constant)).map(|(id, _)| id).collect()
+    let states: Vec<&Arc<str>> = model.functions.iter().flat_map(|function| &function.states).collect();
+    let is_parameter = |constant: &Constant| {
+        !constant.name.is_empty() && constant.tensor.dtype().is_float() && !states.contains(&&constant.name)
+    };
+    model.constants.iter().filter(|(_, constant)| is_parameter(constant)).map(|(id, _)| id).collect()
 }
 
 /// A state of the train step.
@@ -70,10 +90,12 @@ pub struct State {
 pub struct TrainStep {
     /// The function; its constants are in the model's module.
     pub function: Function,
-    /// First values of its states, in order: parameters, moments, the number of steps.
+    /// First values of its states, in order: parameters, the model's own states, moments, the number of steps.
     pub states: Vec<State>,
     /// Number of parameters.
     pub parameters: usize,
+    /// Number of the model's own states.
+    pub model_states: usize,
 }
 
 /// Name of the state that counts the steps: an i64 scalar.
@@ -91,15 +113,15 @@ pub fn train_step(
     if options.trainable.is_empty() {
         return Err(GradError::Usage("the model has no parameter to train".into()));
     }
-    if !forward.states.is_empty() {
-        return Err(GradError::Usage("a model that has states itself can't be trained".into()));
-    }
     let parameters = parameters(constants, options);
+    let model_states = model_states(constants, forward, options)?;
     let graph = keep_for_gradient(constants, &forward.graph)?;
     let mut b = GraphBuilder::new(constants);
-    let signature = Signature::new(&mut b, &graph, options, &parameters)?;
+    let signature = Signature::new(&mut b, forward, options, &parameters, &model_states)?;
     let weights = signature.weights.clone();
+    let counts = (parameters.len(), model_states.len());
     let mut states = parameters;
+    states.extend(model_states);
     let mut moments = Vec::with_capacity(weights.len());
     for place in 0..weights.len() {
         let (ty, name) = (states[place].initial.ty(), states[place].name.clone());
@@ -114,9 +136,8 @@ pub fn train_step(
     let counter = b.param(TensorType::scalar(DType::I64), Some(STEP));
     states.push(State { name: STEP.into(), initial: Tensor::scalar(DType::I64, 0.0) });
 
-    let (mut outputs, names) = signature.score(&mut b, &graph, options)?;
-    let loss = outputs[0];
-    let mut gradients = grad(&mut b, loss, &weights)?;
+    let score = signature.score(&mut b, &graph, options)?;
+    let mut gradients = grad(&mut b, score.outputs[0], &weights)?;
     if let Some(clip) = options.clip {
         gradients = clip.build(&mut b, &gradients)?;
     }
@@ -124,48 +145,65 @@ pub fn train_step(
     let next = b.binary(BinaryOp::Add, counter, one)?;
     let rate = rate(&mut b, options, counter, next)?;
     let mut new_moments = Vec::new();
+    let mut outputs = score.outputs;
     for ((weight, gradient), own) in weights.iter().zip(gradients).zip(&moments) {
         let mut updated = options.optimizer.update(&mut b, rate, [*weight, gradient], own)?;
         new_moments.extend(updated.split_off(1));
         outputs.extend(updated);
     }
+    outputs.extend(score.states);
     outputs.extend(new_moments);
     outputs.push(next);
 
     let mut function = Function {
         name: "train_step".into(),
         graph: b.finish(outputs),
-        inputs: inputs(forward),
-        outputs: names,
+        inputs: signature::inputs(forward, options),
+        outputs: score.names,
         states: states.iter().map(|state| state.name.clone()).collect(),
     };
     function.graph.compact();
-    Ok(TrainStep { function, states, parameters: options.trainable.len() })
+    Ok(TrainStep { function, states, parameters: counts.0, model_states: counts.1 })
 }
 
-/// The function that computes loss and right predictions without an update. Its states are the parameters, which it leaves as they are.
+/// The function that computes loss and right predictions without an update. Its states are the parameters, the constants of the names in `kept`, which the
+/// function for training has as states, and its own states; it leaves them as they are.
 ///
 /// # Errors
 /// Those of [`train_step`].
 pub fn evaluation(
     constants: &mut Constants,
     forward: &Function,
+    kept: &[Arc<str>],
     options: &StepOptions,
 ) -> Result<TrainStep, GradError> {
-    let parameters = parameters(constants, options);
+    let is_kept = |constant: &Constant| {
+        kept.contains(&constant.name) && !constant.name.is_empty() && !forward.states.contains(&constant.name)
+    };
+    let stand_ins = constants.iter().filter(|(_, constant)| is_kept(constant)).map(|(id, _)| id);
+    let stand_ins: Vec<ConstantId> = stand_ins.filter(|id| !options.trainable.contains(id)).collect();
+    let options = StepOptions {
+        trainable: options.trainable.iter().copied().chain(stand_ins).collect(),
+        ..options.clone()
+    };
+    let parameters = parameters(constants, &options);
+    let own = model_states(constants, forward, &options)?;
     let mut b = GraphBuilder::new(constants);
-    let signature = Signature::new(&mut b, &forward.graph, options, &parameters)?;
-    let (mut outputs, names) = signature.score(&mut b, &forward.graph, options)?;
-    outputs.extend(&signature.weights);
+    let signature = Signature::new(&mut b, forward, &options, &parameters, &own)?;
+    let score = signature.score(&mut b, &forward.graph, &options)?;
+    let mut outputs = score.outputs;
+    outputs.extend(signature.weights.iter().chain(&signature.states));
+    let (count, model_states) = (parameters.len(), own.len());
+    let states: Vec<State> = parameters.into_iter().chain(own).collect();
     let mut function = Function {
         name: "evaluation".into(),
         graph: b.finish(outputs),
-        inputs: inputs(forward),
-        outputs: names,
-        states: parameters.iter().map(|state| state.name.clone()).collect(),
+        inputs: signature::inputs(forward, &options),
+        outputs: score.names,
+        states: states.iter().map(|state| state.name.clone()).collect(),
     };
     function.graph.compact();
-    Ok(TrainStep { function, parameters: parameters.len(), states: parameters })
+    Ok(TrainStep { function, parameters: count, model_states, states })
 }
 
 /// The trainable constants as states.
@@ -175,56 +213,29 @@ fn parameters(constants: &Constants, options: &StepOptions) -> Vec<State> {
     options.trainable.iter().map(state).collect()
 }
 
-/// Names of the inputs: the model's, then the targets.
-fn inputs(forward: &Function) -> Vec<Arc<str>> {
-    forward.inputs.iter().cloned().chain(["target".into()]).collect()
-}
-
-/// The first parameters of a step's graph.
-struct Signature {
-    /// The model's inputs.
-    inputs: Vec<ValueId>,
-    target: ValueId,
-    weights: Vec<ValueId>,
-}
-
-impl Signature {
-    fn new(
-        b: &mut GraphBuilder<'_>,
-        graph: &Graph,
-        options: &StepOptions,
-        parameters: &[State],
-    ) -> Result<Signature, GradError> {
-        let mut inputs = Vec::with_capacity(graph.params().len());
-        for param in graph.params() {
-            inputs.push(b.param(graph.ty(*param).clone(), graph.value(*param).name.as_deref()));
+/// The model's own states with their first values.
+fn model_states(
+    constants: &Constants,
+    forward: &Function,
+    options: &StepOptions,
+) -> Result<Vec<State>, GradError> {
+    let types =
+        forward.graph.params().iter().skip(forward.inputs.len()).map(|param| forward.graph.ty(*param));
+    let mut states = Vec::with_capacity(forward.states.len());
+    for (name, ty) in forward.states.iter().zip(types) {
+        let constant = constants.values().find(|constant| constant.name == *name);
+        let initial = match constant {
+            Some(constant) => constant.tensor.clone(),
+            None if **name == *RANDOM_KEY => random::key(options.seed, random::FIRST_BLOCK),
+            None => zeros(ty)?,
+        };
+        if initial.ty() != *ty {
+            let reason = format!("the state `{name}` is {ty}, the constant of its name {}", initial.ty());
+            return Err(GradError::Usage(reason));
         }
-        let missing = || GradError::Usage(format!("the model has no output {}", options.prediction));
-        let prediction = *graph.results().get(options.prediction).ok_or_else(missing)?;
-        let target = b.param(target_type(graph.ty(prediction), options), Some("target"));
-        let weights = parameters.iter().map(|state| b.param(state.initial.ty(), Some(&state.name))).collect();
-        Ok(Signature { inputs, target, weights })
+        states.push(State { name: name.clone(), initial });
     }
-
-    /// Loss and, for losses over classes, right predictions, with their names.
-    fn score(
-        &self,
-        b: &mut GraphBuilder<'_>,
-        graph: &Graph,
-        options: &StepOptions,
-    ) -> Result<(Vec<ValueId>, Vec<Arc<str>>), GradError> {
-        let replaced = options.trainable.iter().copied().zip(self.weights.iter().copied()).collect();
-        let results = weights::inline(b, graph, &self.inputs, &replaced)?;
-        let prediction = results[options.prediction];
-        let loss = options.loss.build(b, prediction, self.target);
-        let mut outputs = vec![loss.map_err(|error| GradError::Usage(error.reason))?];
-        let mut names: Vec<Arc<str>> = vec!["loss".into()];
-        if options.loss.has_classes() {
-            outputs.push(right_predictions(b, prediction, self.target)?);
-            names.push("correct".into());
-        }
-        Ok((outputs, names))
-    }
+    Ok(states)
 }
 
 /// The module with the train step as its only function.
@@ -245,33 +256,6 @@ fn rate(
     let learning_rate = b.binary_scalar(BinaryOp::Mul, factor, options.learning_rate)?;
     let step = b.cast(next, DType::F64)?;
     Ok(Rate { learning_rate, step })
-}
-
-/// Class indices have the shape of the predictions without the classes; other targets have that of the predictions.
-fn target_type(prediction: &TensorType, options: &StepOptions) -> TensorType {
-    let mut shape = prediction.shape.clone();
-    if options.loss.has_classes() && !options.target_dtype.is_float() && shape.len() > 1 {
-        shape.remove(1);
-    }
-    TensorType { dtype: options.target_dtype, shape }
-}
-
-/// How often the largest of the class scores is the target's: an i64 scalar.
-fn right_predictions(
-    b: &mut GraphBuilder<'_>,
-    prediction: ValueId,
-    target: ValueId,
-) -> Result<ValueId, InferError> {
-    let largest = Op::ArgReduce { largest: true, axis: 1, last: false };
-    let found = b.op(largest.clone(), &[prediction])?;
-    let expected = match b.dtype(target).is_float() {
-        true => b.op(largest, &[target])?,
-        false => b.cast(target, DType::I64)?,
-    };
-    let right = b.compare(CompareOp::Eq, found, expected)?;
-    let right = b.cast(right, DType::I64)?;
-    let axes: Vec<usize> = (0..b.shape(right).len()).collect();
-    b.reduce(ReduceOp::Sum, right, &axes, false)
 }
 
 fn zeros(ty: &TensorType) -> Result<Tensor, GradError> {

@@ -202,7 +202,7 @@ impl Course {
             bar.finish_and_clear();
             let mut line = format!("epoch {}: {}", epoch + 1, mean.summary());
             if let Some(validation) = &mut validation {
-                let mean = validation.run(&trainer.parameters()?)?;
+                let mean = validation.run(&trainer.state_dict()?)?;
                 line = format!("{line}; validation {}", mean.summary());
                 log.write(&Line::Validation {
                     step,
@@ -217,7 +217,7 @@ impl Course {
                 checkpoints.save(&mut trainer)?;
             }
         }
-        checkpoint::write_tensors(&self.output, &trainer.parameters()?)?;
+        checkpoint::write_tensors(&self.output, &trainer.state_dict()?)?;
         if let Some(file) = log.0 {
             file.commit().map_err(|error| Failure::output(&error))?;
         }
@@ -259,12 +259,12 @@ impl<'d> Validation<'d> {
         Ok(Validation { data, parts })
     }
 
-    fn run(&mut self, parameters: &[(Arc<str>, Tensor)]) -> Result<Mean, Failure> {
+    fn run(&mut self, states: &[(Arc<str>, Tensor)]) -> Result<Mean, Failure> {
         let order: Vec<usize> = (0..self.data.0.len()).collect();
         let mut mean = Mean::default();
         let mut rest = order.as_slice();
         for (evaluator, batch, size) in &mut self.parts {
-            evaluator.set_parameters(parameters)?;
+            evaluator.set_states(states)?;
             while let Some((chosen, others)) = rest.split_at_checked(*size) {
                 let (x, y) = batch.fill(self.data, chosen)?;
                 mean.add(evaluator.evaluate(&[x], y)?, *size);

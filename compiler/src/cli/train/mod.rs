@@ -158,6 +158,7 @@ impl Arguments {
             optimizer: self.optimizer.rule(self.momentum, self.weight_decay),
             learning_rate: self.lr.unwrap_or_else(|| self.optimizer.learning_rate()),
             clip,
+            seed: self.seed,
             ..StepOptions::new(self.loss, trained)
         })
     }

@@ -1,5 +1,7 @@
 //! `test opt fold,cse`: applies passes, in the given order, to every function; `test opt pipeline` applies the whole pipeline.
 //!
+//! With `grad{wrt=x of=y}` as the first one the `run:` lines need only hold afterwards, as there are more outputs.
+//!
 //! The directives check the resulting text. The `run:` lines, of which there must be some, hold before and after the passes.
 //!
 //! `test passes`: the `run:` lines hold after each pass of the pipeline.
@@ -8,8 +10,9 @@ use super::{Outcome, cat, eval, no_arguments};
 use crate::filetest::file::TestFile;
 use graven::accuracy::Accuracy;
 use graven::passes::Context;
-use graven::passes::pipeline::{PIPELINE, Pass, apply};
+use graven::passes::pipeline::PIPELINE;
 use graven::remarks::Remarks;
+use graven::stage::{Stage, parse_stages};
 use graven_ir::Module;
 use graven_ir::text::parse;
 
@@ -17,13 +20,17 @@ use graven_ir::text::parse;
 const SLACK: f64 = 8.0;
 
 pub fn run(file: &TestFile, arguments: &[String]) -> Result<Outcome, String> {
-    let [names] = arguments else {
-        return Err("the command takes names of passes, separated by commas".into());
+    let stages = match arguments.join(" ").as_str() {
+        "" => return Err("the command takes names of passes, separated by commas".into()),
+        "pipeline" => PIPELINE.iter().map(Stage::Pass).collect(),
+        names => parse_stages(names)?,
     };
     let mut module = parse(&file.text).map_err(|errors| cat::located(file, &file.text, &errors))?;
-    eval::run_all(file, &module, 1.0).map_err(|message| format!("before the passes: {message}"))?;
-    for pass in passes(names)? {
-        run_pass(pass, &mut module)?;
+    if !matches!(stages.first(), Some(Stage::Grad(_))) {
+        eval::run_all(file, &module, 1.0).map_err(|message| format!("before the passes: {message}"))?;
+    }
+    for stage in &stages {
+        run_stage(stage, &mut module)?;
     }
     module.compact();
     cat::round_trip(file, &module)?;
@@ -36,7 +43,7 @@ pub fn run_passes(file: &TestFile, arguments: &[String]) -> Result<Outcome, Stri
     no_arguments(arguments)?;
     let mut module = parse(&file.text).map_err(|errors| cat::located(file, &file.text, &errors))?;
     for pass in PIPELINE {
-        run_pass(pass, &mut module)?;
+        run_stage(&Stage::Pass(pass), &mut module)?;
         cat::round_trip(file, &module)?;
         eval::run_all(file, &module, SLACK)
             .map_err(|message| format!("after `{}`: {message}\n{module}", pass.name))?;
@@ -44,19 +51,7 @@ pub fn run_passes(file: &TestFile, arguments: &[String]) -> Result<Outcome, Stri
     Ok(Outcome::Done)
 }
 
-fn passes(names: &str) -> Result<Vec<&'static Pass>, String> {
-    if names == "pipeline" {
-        return Ok(PIPELINE.iter().collect());
-    }
-    let find = |name: &str| {
-        let known = PIPELINE.iter().map(|pass| pass.name).collect::<Vec<_>>().join(", ");
-        let found = PIPELINE.iter().find(|pass| pass.name == name);
-        found.ok_or_else(|| format!("there is no pass `{name}`; those that exist: {known}"))
-    };
-    names.split(',').map(find).collect()
-}
-
-fn run_pass(pass: &Pass, module: &mut Module) -> Result<(), String> {
+fn run_stage(stage: &Stage, module: &mut Module) -> Result<(), String> {
     for function in &mut module.functions {
         let mut context = Context {
             constants: &mut module.constants,
@@ -64,8 +59,9 @@ fn run_pass(pass: &Pass, module: &mut Module) -> Result<(), String> {
             accuracy: Accuracy::Default,
             remarks: &mut Remarks::default(),
         };
-        function.graph = apply(pass, &mut context, &function.graph)
-            .map_err(|error| format!("`{}` on @{}: {error}", pass.name, function.name))?;
+        stage
+            .apply(&mut context, function)
+            .map_err(|error| format!("`{}` on @{}: {error}", stage.name(), function.name))?;
     }
     Ok(())
 }
