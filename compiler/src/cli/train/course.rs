@@ -8,6 +8,7 @@ use super::plot::Curves;
 use super::rules::ScheduleName;
 use super::{Bound, input_shape};
 use crate::api::{Evaluator, LoadedModel, Options, StepReport, TensorView, Trainer};
+use crate::error::{Error, Place};
 use crate::train::StepOptions;
 use graven_ir::Tensor;
 use graven_runtime::arena::Arena;
@@ -190,7 +191,7 @@ impl Course {
                         report.loss,
                         epoch + 1
                     );
-                    return Err(Failure::usage(reason));
+                    return Err(Error::bad_input(Place::new("training"), reason).into());
                 }
                 mean.add(report, self.batch);
                 let accuracy = report.correct.map(|correct| correct as f64 / self.batch as f64);

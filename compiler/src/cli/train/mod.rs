@@ -114,10 +114,16 @@ impl Arguments {
         {
             return Err(Failure::file(plot, "curves are drawn as SVG: the name must end with .svg"));
         }
+        let _limits = self.model.limits();
         let options = self.model.options(self.backend)?;
         let loaded = load(&self.model.model, options.clone())?;
         let first = data::read(&self.train_x)?;
-        let batch = self.batch.clamp(1, first.shape()[0]);
+        let samples = first.shape()[0];
+        let batch = self.batch;
+        if !(1..=samples).contains(&batch) {
+            let reason = format!("--batch {batch}: `{}` has {samples} samples", self.train_x.display());
+            return Err(Failure::usage(reason));
+        }
         let bound = Bound::new(&loaded, batch)?;
         let steps = self.step_options(&bound.module)?;
         let data = self.data(&bound, &steps, first)?;

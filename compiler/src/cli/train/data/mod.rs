@@ -17,24 +17,32 @@ use std::path::Path;
 /// The array of a file: npy, npz with one array, IDX with or without gzip, csv with or without gzip.
 pub(super) fn read(path: &Path) -> Result<Tensor, Failure> {
     let unreadable = |error: std::io::Error| Failure::file(path, format!("cannot be read: {error}"));
-    let mut bytes = std::fs::read(path).map_err(unreadable)?;
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        let read = flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain);
-        read.map_err(|error| Failure::file(path, format!("is no valid gzip file: {error}")))?;
-        bytes = plain;
-    }
-    let tensor = if bytes.starts_with(b"PK") || bytes.starts_with(b"\x93NUMPY") {
-        only_array(path)?
-    } else if bytes.starts_with(&[0, 0]) {
-        idx::parse(&bytes).map_err(|reason| Failure::file(path, reason))?
-    } else {
-        csv::parse(&bytes).map_err(|reason| Failure::file(path, reason))?
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut start = Vec::new();
+    file.take(6).read_to_end(&mut start).map_err(unreadable)?;
+    let tensor = match start.starts_with(b"PK") || start.starts_with(b"\x93NUMPY") {
+        true => only_array(path)?,
+        false => {
+            let bytes = decompressed(path, std::fs::read(path).map_err(unreadable)?)?;
+            let parsed = if bytes.starts_with(&[0, 0]) { idx::parse(&bytes) } else { csv::parse(&bytes) };
+            parsed.map_err(|reason| Failure::file(path, reason))?
+        }
     };
     match tensor.shape().first() {
         Some(samples) if *samples > 0 => Ok(tensor),
         _ => Err(Failure::file(path, "holds no samples")),
     }
+}
+
+/// The bytes without gzip.
+fn decompressed(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain);
+    read.map_err(|error| Failure::file(path, format!("is no valid gzip file: {error}")))?;
+    Ok(plain)
 }
 
 fn only_array(path: &Path) -> Result<Tensor, Failure> {
