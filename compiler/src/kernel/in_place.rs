@@ -4,7 +4,7 @@
 //! load has a store of the same lanes to the same address after it in its block, or comes before all stores in a kernel of a single task. The second follows from counting: each element is written at least once, so that as many
 //! writes as elements are one for each.
 
-use super::{Access, Binary, Block, BufferId, Kernel, KernelOp, Number, Spread, Stmt, Val};
+use super::{Access, Binary, Block, BufferId, For, Kernel, KernelOp, Number, Spread, Stmt, Val};
 use rustc_hash::FxHashMap;
 
 /// Trips of outer loops that are counted one by one at most.
@@ -15,8 +15,14 @@ pub fn may_share(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
     let (Some(from), Some(to)) = (kernel.buffers.get(read), kernel.buffers.get(written)) else {
         return false;
     };
-    let alike = from.dtype == to.dtype && from.elements == to.elements;
+    let alike = from.dtype.bytes() == to.dtype.bytes() && from.elements == to.elements;
     if !alike || from.access != Access::Read || to.access != Access::Write {
+        return false;
+    }
+    let stmts = &kernel.body.stmts;
+    let is_plain = |stmt: &Stmt| !matches!(stmt, Stmt::Store { .. } | Stmt::For(_) | Stmt::If(_));
+    let first = stmts.iter().position(|stmt| !is_plain(stmt)).unwrap_or(stmts.len());
+    if !pairs(kernel, &stmts[first..], read, written) {
         return false;
     }
     let mut count = Count { kernel, written, values: FxHashMap::default(), trips: MOST_TRIPS };
@@ -25,13 +31,7 @@ pub fn may_share(kernel: &Kernel, read: BufferId, written: BufferId) -> bool {
         let bound = |value: Val| count.values.get(&value).copied();
         bound(nest.lower).zip(bound(nest.upper)).is_some_and(|(lower, upper)| upper - lower <= nest.step)
     });
-    let is_plain = |stmt: &Stmt| !matches!(stmt, Stmt::Store { .. } | Stmt::For(_) | Stmt::If(_));
-    let first = match alone {
-        true => kernel.body.stmts.iter().position(|stmt| !is_plain(stmt)).unwrap_or(0),
-        false => 0,
-    };
-    to.elements.as_const() == i64::try_from(writes).ok()
-        && pairs(kernel, &kernel.body.stmts[first..], read, written)
+    to.elements.as_const() == i64::try_from(writes).ok() && (alone || pairs(kernel, stmts, read, written))
 }
 
 /// Whether all loads of `read` in a block and those within it have their stores.
@@ -75,35 +75,43 @@ impl Count<'_> {
         for stmt in &block.stmts {
             match stmt {
                 Stmt::Op { result, op, args } => {
-                    if let Some(value) = self.value(op, args) {
-                        self.values.insert(*result, value);
-                    }
+                    match self.value(op, args) {
+                        Some(value) => self.values.insert(*result, value),
+                        None => self.values.remove(result),
+                    };
                 }
                 Stmt::Store { value, address, spread, mask } if address.buffer == self.written => {
-                    if mask.is_some() || matches!(spread, Spread::Gathered(_) | Spread::Broadcast) {
+                    if mask.is_some() || !matches!(spread, Spread::Contiguous | Spread::Strided(_)) {
                         return None;
                     }
-                    writes += u64::from(self.kernel.values[*value].lanes);
+                    writes = writes.checked_add(self.kernel.values[*value].lanes.into())?;
                 }
                 Stmt::For(nest) if self.writes(&nest.body) => {
-                    let (lower, upper) = (*self.values.get(&nest.lower)?, *self.values.get(&nest.upper)?);
-                    let trips = u64::try_from(upper.checked_sub(lower)?).unwrap_or(0);
-                    let trips = trips.div_ceil(u64::try_from(nest.step).ok()?.max(1));
-                    if !nest.body.stmts.iter().any(|stmt| matches!(stmt, Stmt::For(_) | Stmt::If(_))) {
-                        writes += trips.checked_mul(self.block(&nest.body)?)?;
-                        continue;
-                    }
-                    self.trips = self.trips.checked_sub(trips)?;
-                    for trip in 0..trips {
-                        self.values.insert(nest.var, lower + trip as i64 * nest.step);
-                        writes = writes.checked_add(self.block(&nest.body)?)?;
-                    }
+                    writes = writes.checked_add(self.nest(nest)?)?;
                 }
                 Stmt::If(branch) if self.writes(&branch.then) || self.writes(&branch.otherwise) => {
                     return None;
                 }
                 _ => {}
             }
+        }
+        Some(writes)
+    }
+
+    /// Writes of a loop: those of one trip times the trips if all trips write as much, or else trip by trip.
+    fn nest(&mut self, nest: &For) -> Option<u64> {
+        let (lower, upper) = (*self.values.get(&nest.lower)?, *self.values.get(&nest.upper)?);
+        let trips = u64::try_from(upper.checked_sub(lower)?).unwrap_or(0);
+        let trips = trips.div_ceil(u64::try_from(nest.step).ok()?.max(1));
+        self.values.remove(&nest.var);
+        if let Some(each) = self.block(&nest.body) {
+            return trips.checked_mul(each);
+        }
+        self.trips = self.trips.checked_sub(trips)?;
+        let mut writes = 0u64;
+        for trip in 0..trips {
+            self.values.insert(nest.var, lower + trip as i64 * nest.step);
+            writes = writes.checked_add(self.block(&nest.body)?)?;
         }
         Some(writes)
     }

@@ -3,7 +3,6 @@
 //! A write makes a buffer whole and breaks those that share memory with it; what is read must be whole. Loops are gone through with no, one and two trips, branches
 //! either way, so that a buffer that a later trip still reads is seen to be broken by the trip before.
 
-use super::in_place::is_element_by_element;
 use crate::kernel::Access;
 use crate::kernel::in_place::may_share;
 use crate::program::{Launch, Loop, Place, Program, SlotId, Step};
@@ -117,9 +116,7 @@ impl Run<'_> {
         for ((operand, x), from) in arguments().filter(|((_, x), _)| x.access == Access::Read) {
             for ((result, _), to) in arguments().filter(|((_, y), _)| y.access == Access::Write) {
                 let shared = x.elements.upper() > 0 && place(from) == place(to) && once(from) && once(to);
-                let fits =
-                    || is_element_by_element(kernel, operand, result) || may_share(kernel, operand, result);
-                if shared && fits() {
+                if shared && may_share(kernel, operand, result) {
                     pairs.push((from, to));
                 }
             }

@@ -1,11 +1,10 @@
 //! Results that are computed in the memory of an operand.
 //!
-//! A kernel may do so with an argument that it reads and one that it writes, both of one size, if it goes through them element by element. That is seen in the
-//! kernel itself, whatever schedule it is from: every load is followed, in the same block, by a store to the same place, and as many elements are stored
-//! as there are. Since a kernel writes its whole result, no element is then stored twice, so that each is read before it is overwritten.
+//! Whether a kernel may do so shows in the kernel itself, whatever schedule it is from: see [`may_share`].
 
 use super::Lifetime;
-use crate::kernel::{Access, Address, Block, BufferId, Kernel, KernelOp, Number, Spread, Stmt, Val};
+use crate::kernel::in_place::may_share;
+use crate::kernel::{Access, BufferId};
 use crate::program::{KernelId, Launch, Place, Program, SlotId, Step};
 use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
@@ -75,101 +74,6 @@ impl Search<'_> {
 
     fn proof(&mut self, id: KernelId, operand: BufferId, result: BufferId) -> bool {
         let kernel = &self.program.kernels[id];
-        *self
-            .proofs
-            .entry((id, operand, result))
-            .or_insert_with(|| is_element_by_element(kernel, operand, result))
-    }
-}
-
-/// Whether a kernel reads each element of `operand` before it writes the same element of `result`, and nothing else of either.
-pub fn is_element_by_element(kernel: &Kernel, operand: BufferId, result: BufferId) -> bool {
-    let (x, y) = (&kernel.buffers[operand], &kernel.buffers[result]);
-    let Some(elements) = y.elements.as_const().filter(|_| x.elements == y.elements) else { return false };
-    if x.dtype.bytes() != y.dtype.bytes() {
-        return false;
-    }
-    let mut walk = Walk { kernel, operand, result, numbers: FxHashMap::default(), stored: 0 };
-    walk.block(&kernel.body, 1).is_some() && walk.stored == elements
-}
-
-struct Walk<'k> {
-    kernel: &'k Kernel,
-    operand: BufferId,
-    result: BufferId,
-    /// Values that are integer constants.
-    numbers: FxHashMap<Val, i64>,
-    /// Elements stored.
-    stored: i64,
-}
-
-/// Neighbouring elements from a place on.
-#[derive(PartialEq, Eq)]
-struct Span {
-    index: Val,
-    offset: i64,
-    lanes: u16,
-}
-
-impl Walk<'_> {
-    /// Goes through a block that is executed `times` times; `None` where it is not clear that it goes element by element.
-    fn block(&mut self, block: &Block, times: i64) -> Option<()> {
-        let mut loaded: Vec<Span> = Vec::new();
-        for stmt in &block.stmts {
-            match stmt {
-                Stmt::Op { result, op: KernelOp::Constant(Number::Int(number)), .. } => {
-                    self.numbers.insert(*result, *number);
-                }
-                Stmt::Load { result, address, spread, mask } if address.buffer == self.operand => {
-                    loaded.push(self.span(address, *spread, *mask, *result)?);
-                }
-                Stmt::Store { value, address, spread, mask } if address.buffer == self.result => {
-                    let span = self.span(address, *spread, *mask, *value)?;
-                    self.stored = self.stored.checked_add(times.checked_mul(span.lanes.into())?)?;
-                    loaded.retain(|load| *load != span);
-                }
-                Stmt::For(nest) => {
-                    let bounds = (self.numbers.get(&nest.lower), self.numbers.get(&nest.upper));
-                    match bounds {
-                        (Some(lower), Some(upper)) => {
-                            let length = upper.checked_sub(*lower)?.max(0);
-                            let trips = length / nest.step + i64::from(length % nest.step != 0);
-                            self.block(&nest.body, times.checked_mul(trips)?)?;
-                        }
-                        _ => self.untouched(&nest.body)?,
-                    }
-                }
-                Stmt::If(branch) => {
-                    self.untouched(&branch.then)?;
-                    self.untouched(&branch.otherwise)?;
-                }
-                Stmt::Op { .. }
-                | Stmt::Load { .. }
-                | Stmt::Store { .. }
-                | Stmt::Prefetch { .. }
-                | Stmt::Check { .. } => {}
-            }
-        }
-        loaded.is_empty().then_some(())
-    }
-
-    fn span(&self, address: &Address, spread: Spread, mask: Option<Val>, value: Val) -> Option<Span> {
-        let lanes = self.kernel.values[value].lanes;
-        let neighbours = spread == Spread::Contiguous || lanes == 1;
-        (neighbours && mask.is_none()).then_some(Span { index: address.index, offset: address.offset, lanes })
-    }
-
-    /// A block that uses neither buffer.
-    fn untouched(&self, block: &Block) -> Option<()> {
-        let uses = |address: &Address| address.buffer == self.operand || address.buffer == self.result;
-        let clear = block.stmts.iter().all(|stmt| match stmt {
-            Stmt::Load { address, .. } | Stmt::Store { address, .. } => !uses(address),
-            Stmt::For(nest) => self.untouched(&nest.body).is_some(),
-            Stmt::If(branch) => {
-                self.untouched(&branch.then).is_some() && self.untouched(&branch.otherwise).is_some()
-            }
-            Stmt::Op { .. } | Stmt::Prefetch { .. } | Stmt::Check { .. } => true,
-        });
-        clear.then_some(())
+        *self.proofs.entry((id, operand, result)).or_insert_with(|| may_share(kernel, operand, result))
     }
 }
