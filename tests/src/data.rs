@@ -1,7 +1,7 @@
 //! Arrays of npz files, comparison with tolerances.
 
-use graven_ir::{DType, Tensor};
-use graven_runtime::abi;
+use graven::emit::dtypes::from_code;
+use graven_ir::Tensor;
 use graven_runtime::npz::Archive;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,29 +16,11 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>, String> {
         let array = archive.get(name).ok_or("an array vanished")?;
         let array = array.map_err(|error| failed(format!("{error:?}")))?;
         let shape = array.shape.iter().map(|extent| usize::try_from(*extent).unwrap_or(0)).collect();
-        let tensor = Tensor::new(dtype(array.dtype)?, shape, array.data.into_owned());
+        let dtype = from_code(array.dtype as u32).ok_or("an unknown element type")?;
+        let tensor = Tensor::new(dtype, shape, array.data.into_owned());
         arrays.insert(name.to_string(), tensor.map_err(|error| failed(error.to_string()))?);
     }
     Ok(arrays)
-}
-
-fn dtype(dtype: abi::DType) -> Result<DType, String> {
-    Ok(match dtype {
-        abi::DType::Bool => DType::Bool,
-        abi::DType::I8 => DType::I8,
-        abi::DType::I16 => DType::I16,
-        abi::DType::I32 => DType::I32,
-        abi::DType::I64 => DType::I64,
-        abi::DType::U8 => DType::U8,
-        abi::DType::U16 => DType::U16,
-        abi::DType::U32 => DType::U32,
-        abi::DType::U64 => DType::U64,
-        abi::DType::F16 => DType::F16,
-        abi::DType::Bf16 => DType::BF16,
-        abi::DType::F32 => DType::F32,
-        abi::DType::F64 => DType::F64,
-        abi::DType::I4 | abi::DType::U4 => return Err("npz files hold no 4-bit integers".into()),
-    })
 }
 
 /// How far results may be from what is expected: |actual − expected| ≤ absolute + relative · |expected|.

@@ -4,7 +4,9 @@
 //! Adding a row makes every exhaustive `match` over [`Op`] (inference, evaluation, gradient, lowering) fail to compile until it is
 //! handled; `docs/adding-an-op.md` lists them.
 
+use super::category::Category;
 use super::elementwise::functions;
+use super::error::OpError;
 use crate::op::attribute::word_attribute;
 use crate::{
     Attribute, AttributeValue, BinaryOp, CompareOp, ConstantId, ConvDimensions, DType, Dim, Real, Symbol,
@@ -75,67 +77,6 @@ functions! {
 }
 
 word_attribute!(ReduceOp CumulativeOp ScatterOp FusionKind);
-
-/// The families of operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Category {
-    /// No tensor operand: constants, iota, extents.
-    Leaf,
-    /// One result element from the elements at the same place.
-    Elementwise,
-    /// Elements move or are repeated, none is computed.
-    Movement,
-    /// Sums of products.
-    Contraction,
-    /// Windows sliding over an operand.
-    Window,
-    /// Axes disappear or are accumulated along.
-    Reduction,
-    /// Ordering along an axis.
-    Sorting,
-    /// Ops with regions.
-    Control,
-    /// Named ops with a decomposition into the others.
-    Composite,
-    /// Code that the application provides.
-    Custom,
-}
-
-/// Why a name and attributes are no op.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpError {
-    /// No row has this name.
-    #[error("there is no op `{0}`")]
-    UnknownOp(String),
-    /// A field of the row has no value.
-    #[error("`{op}` needs the attribute `{attribute}`: {expected}")]
-    MissingAttribute {
-        /// The op's name.
-        op: &'static str,
-        /// The field's name.
-        attribute: &'static str,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// The value has another type than the field.
-    #[error("the attribute `{attribute}` of `{op}` must be {expected}")]
-    WrongAttribute {
-        /// The op's name.
-        op: &'static str,
-        /// The field's name.
-        attribute: &'static str,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// The row has no such field.
-    #[error("`{op}` has no attribute `{attribute}`")]
-    UnknownAttribute {
-        /// The op's name.
-        op: &'static str,
-        /// The given name.
-        attribute: String,
-    },
-}
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $variant:ident $name:literal $category:ident $({ $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* })?;)*) => {

@@ -3,3 +3,4 @@
 mod cases;
 mod difference;
 mod points;
+mod rows;

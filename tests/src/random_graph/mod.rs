@@ -4,7 +4,12 @@
 //! equal. What comes after a function that rounds is compared by a distance that grows with the magnitudes on the way, and no longer rounded, compared or
 //! sorted, so that a difference of one bit stays small.
 
+mod exactness;
+
+pub use exactness::{Exactness, compare};
+
 use crate::choices::Choices;
+use exactness::Known;
 use graven_ir::BinaryOp::{Add, And, Max, Min, Mul, Or, Sub, Xor};
 use graven_ir::UnaryOp::{
     Abs, Ceil, Cos, Erf, Exp, Floor, Neg, Not, Round, Sigmoid, Sign, Sin, Sqrt, Tanh, Trunc,
@@ -14,24 +19,6 @@ use graven_ir::{
     Op, ReduceOp, ScatterOp, Tensor, ValueId,
 };
 use std::sync::Arc;
-
-/// What is known of a float's elements.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    /// No element is larger.
-    bound: f64,
-    /// Binary digits behind the point; `None` for values that were rounded.
-    fraction: Option<i32>,
-}
-
-/// How far a result may be from the interpreter's.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Exactness {
-    /// The same values.
-    Equal,
-    /// At most so far.
-    Within(f64),
-}
 
 /// A graph with its inputs.
 #[derive(Clone, Debug)]
@@ -71,7 +58,8 @@ pub fn random_case(choices: &mut Choices) -> Case {
         }
     }
     let results: Vec<(ValueId, Known)> = generator.pool.iter().rev().take(5).copied().collect();
-    let exactness = results.iter().map(|(value, known)| generator.exactness(*value, *known)).collect();
+    let exactness =
+        results.iter().map(|(value, known)| known.exactness(generator.builder.dtype(*value))).collect();
     let (count, inputs) = (generator.inputs.len(), std::mem::take(&mut generator.inputs));
     let graph = generator.builder.finish(results.iter().map(|(value, _)| *value).collect());
     let names = |stem: &str, count: usize| (0..count).map(|n| Arc::from(format!("{stem}{n}"))).collect();
@@ -139,36 +127,6 @@ impl Generator<'_, '_> {
             let value = self.builder.param(tensor.ty(), None);
             self.inputs.push(tensor);
             self.pool.push((value, EXACT));
-        }
-    }
-
-    /// The mantissa's digits of a float type, with one to spare for halves, which kernels keep in f32.
-    fn digits(dtype: DType) -> i32 {
-        match dtype {
-            DType::F64 => 53,
-            DType::F32 => 24,
-            DType::F16 => 11,
-            _ => 8,
-        }
-    }
-
-    /// What is known after an operation whose exact result has this bound and fraction.
-    fn known(&self, dtype: DType, bound: f64, fraction: Option<i32>) -> Known {
-        let fits = |digits: &i32| bound * 2f64.powi(*digits) < 2f64.powi(Self::digits(dtype));
-        Known { bound, fraction: fraction.filter(fits) }
-    }
-
-    fn exactness(&self, value: ValueId, known: Known) -> Exactness {
-        let dtype = self.builder.dtype(value);
-        let relative = match dtype {
-            DType::F64 => 1e-12,
-            DType::F32 => 3e-5,
-            DType::F16 => 8e-3,
-            _ => return Exactness::Equal,
-        };
-        match known.fraction {
-            Some(_) => Exactness::Equal,
-            None => Exactness::Within(relative * known.bound.max(1.0)),
         }
     }
 
@@ -292,9 +250,9 @@ impl Generator<'_, '_> {
     fn combined(&self, dtype: DType, op: BinaryOp, a: Known, b: Known) -> Known {
         let both = a.fraction.zip(b.fraction);
         match op {
-            Mul => self.known(dtype, a.bound * b.bound, both.map(|(x, y)| x + y)),
-            Max | Min => self.known(dtype, a.bound.max(b.bound), both.map(|(x, y)| x.max(y))),
-            _ => self.known(dtype, a.bound + b.bound, both.map(|(x, y)| x.max(y))),
+            Mul => Known::of(dtype, a.bound * b.bound, both.map(|(x, y)| x + y)),
+            Max | Min => Known::of(dtype, a.bound.max(b.bound), both.map(|(x, y)| x.max(y))),
+            _ => Known::of(dtype, a.bound + b.bound, both.map(|(x, y)| x.max(y))),
         }
     }
 
@@ -425,7 +383,7 @@ impl Generator<'_, '_> {
             return None;
         }
         let bound = if combine == ReduceOp::Sum { known.bound * count.max(1) as f64 } else { known.bound };
-        let known = self.known(dtype, bound, known.fraction);
+        let known = Known::of(dtype, bound, known.fraction);
         self.push(Op::Reduce { combine, axes }, &[x], known)
     }
 
@@ -456,7 +414,7 @@ impl Generator<'_, '_> {
         if bound > 1e6 {
             return None;
         }
-        let known = self.known(dtype, bound, known.fraction.map(|digits| digits + 2));
+        let known = Known::of(dtype, bound, known.fraction.map(|digits| digits + 2));
         let op = Op::DotGeneral {
             lhs_batch: Vec::new(),
             rhs_batch: Vec::new(),
@@ -467,7 +425,9 @@ impl Generator<'_, '_> {
     }
 
     fn conv(&mut self) -> Option<()> {
-        let (x, known) = self.find(|dtype, _, shape| dtype.is_float() && (3..=4).contains(&shape.len()))?;
+        let (x, known) = self.find(|dtype, _, shape| {
+            (dtype.is_float() || dtype == DType::I32) && (3..=4).contains(&shape.len())
+        })?;
         let (dtype, shape) = (self.builder.dtype(x), self.shape(x));
         let (rank, channels) = (shape.len() - 2, shape[1]);
         let groups = if self.choices.one_in(3) { channels.max(1) } else { 1 };
@@ -481,7 +441,7 @@ impl Generator<'_, '_> {
         if bound > 1e6 {
             return None;
         }
-        let known = self.known(dtype, bound, known.fraction.map(|digits| digits + 2));
+        let known = Known::of(dtype, bound, known.fraction.map(|digits| digits + 2));
         let padding = Dim::from(self.choices.below(3) as i64);
         let op = Op::Conv {
             dimensions: ConvDimensions::standard(rank),
@@ -515,7 +475,7 @@ impl Generator<'_, '_> {
             padding_high: padding,
             size,
         };
-        self.push(op, &[x], self.known(dtype, bound, known.fraction))
+        self.push(op, &[x], Known::of(dtype, bound, known.fraction))
     }
 
     /// Running sums, sorting, positions of extrema.
@@ -530,7 +490,7 @@ impl Generator<'_, '_> {
         match self.choices.below(4) {
             0 => {
                 let (exclusive, reverse) = (self.choices.one_in(2), self.choices.one_in(2));
-                let known = self.known(dtype, known.bound * shape[axis] as f64, known.fraction);
+                let known = Known::of(dtype, known.bound * shape[axis] as f64, known.fraction);
                 let op = Op::Cumulative { combine: CumulativeOp::Sum, axis, exclusive, reverse };
                 self.push(op, &[x], known)
             }
@@ -566,7 +526,7 @@ impl Generator<'_, '_> {
         ]);
         // Integers of any size may be on the way.
         let known = match (from.is_float(), to.is_float()) {
-            (true, true) => self.known(to, known.bound, known.fraction),
+            (true, true) => Known::of(to, known.bound, known.fraction),
             (false, true) if from == DType::Bool => Known { bound: 1.0, fraction: Some(0) },
             (false, true) if from.bytes() == 1 && to != DType::F16 => {
                 Known { bound: 255.0, fraction: Some(0) }
@@ -588,7 +548,7 @@ impl Generator<'_, '_> {
         let (indices, updates) = (self.indices(&wanted, shape[axis])?, self.constant(dtype, &wanted)?);
         let combine = *self.choices.pick(&[ScatterOp::Replace, ScatterOp::Add, ScatterOp::Max]);
         let bound = a.bound + 4.0 * wanted[axis] as f64;
-        let known = self.known(dtype, bound, a.fraction.map(|digits| digits.max(2)));
+        let known = Known::of(dtype, bound, a.fraction.map(|digits| digits.max(2)));
         self.push(Op::ScatterElements { axis, combine }, &[x, indices, updates], known)
     }
 
@@ -605,25 +565,4 @@ impl Generator<'_, '_> {
         let known = self.combined(dtype, Max, a, EXACT);
         self.push(Op::DynamicUpdateSlice, &[x, update, starts], known)
     }
-}
-
-/// Whether a result is as exact as it must be.
-///
-/// # Errors
-/// The first element that is not.
-pub fn compare(exactness: Exactness, expected: &Tensor, found: &Tensor) -> Result<(), String> {
-    if expected.ty() != found.ty() {
-        return Err(format!("is {} instead of {}", found.ty(), expected.ty()));
-    }
-    let elements = expected.to_f64s().into_iter().zip(found.to_f64s());
-    for (place, (want, got)) in elements.enumerate() {
-        let near = match exactness {
-            Exactness::Equal => false,
-            Exactness::Within(distance) => (want - got).abs() <= distance,
-        };
-        if want != got && !near && !(want.is_nan() && got.is_nan()) {
-            return Err(format!("element {place} is {got}, interpreted {want}, and must be {exactness:?}"));
-        }
-    }
-    Ok(())
 }
