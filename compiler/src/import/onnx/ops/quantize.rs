@@ -76,13 +76,7 @@ pub(super) fn quantize_linear(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let wide = if wide.bytes() < 4 && c.attribute("precision").is_none() { DType::F32 } else { wide };
     let (x, scale) = (c.cast(x, wide)?, c.cast(scale, wide)?);
     if is_plain(c, scale, block) {
-        let zero_point = match zero_point {
-            Some(zero_point) => zero_point,
-            None => {
-                let (zero, shape) = (c.scalar(to, 0.0)?, c.shape(scale));
-                c.broadcast_to(zero, &shape)?
-            }
-        };
+        let zero_point = zero_point.map_or_else(|| zeros_like(c, scale, to), Ok)?;
         return Ok(quantize(c, x, scale, zero_point, axis)?.into());
     }
     let scale = spread(c, scale, x, axis, block)?;
@@ -95,6 +89,12 @@ pub(super) fn quantize_linear(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     }
     // Conversion to integers saturates.
     Ok(c.cast(rounded, to)?.into())
+}
+
+/// The zero point of nodes that give none.
+fn zeros_like(c: &mut Context<'_, '_, '_>, scale: ValueId, dtype: DType) -> Result<ValueId> {
+    let (zero, shape) = (c.scalar(dtype, 0.0)?, c.shape(scale));
+    Ok(c.broadcast_to(zero, &shape)?)
 }
 
 /// saturate(round(x ÷ scale) + zero point).
@@ -118,13 +118,7 @@ pub(super) fn dequantize_linear(c: &mut Context<'_, '_, '_>) -> Result<Outputs> 
     let block = c.int_or("block_size", 0)?;
     if is_plain(c, scale, block) {
         let dtype = c.dtype(x);
-        let zero_point = match zero_point {
-            Some(zero_point) => zero_point,
-            None => {
-                let (zero, shape) = (c.scalar(dtype, 0.0)?, c.shape(scale));
-                c.broadcast_to(zero, &shape)?
-            }
-        };
+        let zero_point = zero_point.map_or_else(|| zeros_like(c, scale, dtype), Ok)?;
         let y = dequantize(c, x, scale, zero_point, axis)?;
         return Ok(c.cast(y, to)?.into());
     }
