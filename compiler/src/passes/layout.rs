@@ -11,7 +11,7 @@ use crate::form::{conv_halo, conv_is_direct};
 use crate::target::Target;
 use cranelift_entity::SecondaryMap;
 use graven_ir::infer::InferError;
-use graven_ir::{Category, Constants, DType, Dim, Graph, Node, NodeId, Op, Shape, ValueId};
+use graven_ir::{Category, Constants, Dim, Graph, Node, NodeId, Op, Shape, ValueId};
 
 /// The graph with its relayouts, and the layouts of its values.
 pub fn run(constants: &Constants, graph: &Graph, target: &Target) -> Result<(Graph, Layouts), InferError> {
@@ -78,9 +78,7 @@ impl Pass<'_> {
 
     /// Whether the direct schedules take the convolution, the operands' layouts aside.
     fn is_direct(&self, node: &Node, op: &Op, input: usize) -> bool {
-        conv_is_direct(op)
-            && self.graph.ty(node.operands[input]).dtype == DType::F32
-            && self.kernel_is_constant(node)
+        conv_is_direct(op, self.graph.ty(node.operands[input]).dtype) && self.kernel_is_constant(node)
     }
 
     fn kernel_is_constant(&self, node: &Node) -> bool {

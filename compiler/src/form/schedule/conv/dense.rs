@@ -323,7 +323,7 @@ impl Emission<'_, '_> {
     }
 
     fn zeros(&mut self, columns: &Columns, pixels: &Pixels) -> Vec<Val> {
-        let zero = self.draft.builder.float(0.0, Type::vector(self.problem.dtype, self.tile.lanes));
+        let zero = self.draft.builder.constant(0.0, Type::vector(self.problem.dtype, self.tile.lanes));
         vec![zero; pixels.places.len() * self.vectors(columns) as usize]
     }
 

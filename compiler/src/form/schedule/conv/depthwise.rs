@@ -112,7 +112,7 @@ impl Emission<'_, '_> {
     fn tile(&mut self, vector: &Dim, valid: i64, first: &Dim, pixels: i64) -> Result<(), FormError> {
         let problem = self.problem;
         let ty = Type::vector(problem.dtype, self.lanes);
-        let zero = self.draft.builder.float(0.0, ty);
+        let zero = self.draft.builder.constant(0.0, ty);
         let mut sums = vec![zero; pixels as usize];
         let taps = problem.taps();
         let extents: Vec<Dim> = problem.window.iter().map(|extent| Dim::from(*extent)).collect();

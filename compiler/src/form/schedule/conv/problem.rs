@@ -69,11 +69,12 @@ pub fn halo_of(op: &Op) -> Option<Vec<(i64, i64)>> {
     Some([(0, 0), (0, 0)].into_iter().chain(spatial?).collect())
 }
 
-/// Whether the direct schedules take a convolution, its kernel, dtype and layouts aside.
-pub fn is_direct(op: &Op) -> bool {
+/// Whether the direct schedules take a convolution of such elements, its kernel and layouts aside.
+pub fn is_direct(op: &Op, dtype: DType) -> bool {
     let Op::Conv { dimensions, batch_groups, .. } = op else { return false };
     let standard = ConvDimensions::standard(dimensions.spatial_rank());
-    *batch_groups == 1
+    matches!(dtype, DType::F32 | DType::I32)
+        && *batch_groups == 1
         && dimensions.input == standard.input
         && dimensions.output == standard.output
         && dimensions.spatial_rank() > 0
@@ -94,7 +95,7 @@ impl Problem {
         let param = graph.params().iter().position(|param| *param == input)?;
         let kernel = graph.params().iter().position(|param| *param == node.operands[1])?;
         let view = context.views[kernel].as_ref()?;
-        if !is_direct(&node.op) || dtype != DType::F32 || context.target.lanes(4) == 1 {
+        if !is_direct(&node.op, dtype) || context.target.lanes(4) == 1 {
             return None;
         }
         let halo = halo_of(&node.op)?;

@@ -81,7 +81,7 @@ impl Columns {
                 let index = problem.rhs_index(batch, &(first + column + offset), &nest.index);
                 evaluator.scope(|e| e.with_lane(lane, |e| e.value(b, problem.rhs, &index)))?
             } else {
-                b.float(0.0, Type::vector(problem.dtype, lanes))
+                b.constant(0.0, Type::vector(problem.dtype, lanes))
             };
             b.store(element, *buffer, &(&nest.index * width + column), Spread::Contiguous, None);
         }

@@ -136,7 +136,7 @@ impl Emission<'_, '_> {
         let parts = (SUMS / count).clamp(1, 4);
         let depth = problem.depth.clone();
         let ty = Type::vector(problem.dtype, self.lanes);
-        let zero = self.draft.builder.float(0.0, ty);
+        let zero = self.draft.builder.constant(0.0, ty);
         let sums = vec![zero; (parts * count) as usize];
         let whole = depth.floor_div(&Dim::from(parts * lanes)) * (parts * lanes);
         let mut sums = self.stretch(tile, (&Dim::ZERO, &whole), parts, sums)?;

@@ -43,7 +43,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The product of a group that is one `dot_general` in f32 or f64 with an elementwise epilogue; `None` for others.
+    /// The product of a group that is one `dot_general` in f32, f64 or i32 with an elementwise epilogue; `None` for others.
     pub fn of(group: &Group, context: &Context) -> Option<Problem> {
         let is_dot = |node: &Node| matches!(node.op, Op::DotGeneral { .. });
         let node = epilogue_of(&group.graph, is_dot)?;
@@ -53,7 +53,7 @@ impl Problem {
         let graph = &group.graph;
         let (value, lhs, rhs) = (node.results[0], node.operands[0], node.operands[1]);
         let dtype = graph.ty(value).dtype;
-        if !matches!(dtype, DType::F32 | DType::F64) {
+        if !matches!(dtype, DType::F32 | DType::F64 | DType::I32) {
             return None;
         }
         let (lhs_shape, rhs_shape, shape) =

@@ -135,7 +135,7 @@ impl Emission<'_, '_> {
     }
 
     fn zeros(&mut self, place: &Place) -> Vec<Val> {
-        let zero = self.draft.builder.float(0.0, Type::vector(self.problem.dtype, self.tile.lanes));
+        let zero = self.draft.builder.constant(0.0, Type::vector(self.problem.dtype, self.tile.lanes));
         vec![zero; (place.rows.count * place.vectors) as usize]
     }
 
