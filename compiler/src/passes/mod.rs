@@ -7,6 +7,7 @@
 //! * [`affine`]: factors per channel into weights
 //! * [`cse`]: common subexpressions
 //! * [`control`]: branches and loops that are known when compiling
+//! * [`widen`]: arithmetic on halves in f32
 //! * [`raise`]: functions with a row of their own
 //! * [`decompose`]: composites to primitives
 //! * [`regions`]: bodies of control flow
@@ -27,6 +28,7 @@ pub mod raise;
 pub mod regions;
 pub mod rewrite;
 pub mod sink;
+pub mod widen;
 
 use crate::accuracy::Accuracy;
 use crate::remarks::Remarks;

@@ -2,6 +2,7 @@
 
 use super::{
     Context, PassError, affine, canonicalise, control, cse, decompose, fold, fuse, raise, regions, sink,
+    widen,
 };
 use graven_ir::Graph;
 use graven_ir::verify::verify_graph;
@@ -18,6 +19,7 @@ pub struct Pass {
 
 /// The passes from an imported graph to fusion groups. Layouts are chosen after them, for a target.
 pub const PIPELINE: &[Pass] = &[
+    Pass { name: "widen", reason: "all others see constants in their final dtype", run: widen::run },
     Pass { name: "fold", reason: "constants before anything looks at them", run: fold::run },
     Pass { name: "canonicalise", reason: "sees folded constants", run: canonicalise::run },
     Pass { name: "cse", reason: "patterns compare operands", run: cse::run },
