@@ -6,6 +6,7 @@
 //! * [`passes`]: graph to graph
 //! * [`autograd`]: gradients of graphs
 //! * [`train`]: train steps
+//! * [`nn`]: models of layers
 //! * [`stage`]: passes and gradients by name
 //! * [`form`]: fused graphs to kernels
 //! * [`kernel`]: the kernel IR
@@ -28,6 +29,7 @@ pub mod form;
 pub mod import;
 pub mod kernel;
 mod mapped;
+pub mod nn;
 pub mod passes;
 pub mod pipeline;
 pub mod program;

@@ -1,6 +1,6 @@
 //! Training a model in this process.
 
-use super::{Compiler, Options, Session, TensorView, TensorViewMut};
+use super::{Compiler, Options, Session, Statistics, TensorView, TensorViewMut};
 use crate::autograd::GradError;
 use crate::emit::dtypes::native_order;
 use crate::emit::jit::SessionError;
@@ -211,6 +211,11 @@ impl Trainer {
     /// Those of [`Trainer::step`].
     pub fn step_loss(&mut self, inputs: &[TensorView<'_>]) -> Result<StepReport, Error> {
         self.runner.run(inputs, None)
+    }
+
+    /// Sizes of the compiled step, and its arithmetic.
+    pub fn statistics(&self) -> Statistics {
+        self.runner.session.statistics()
     }
 
     /// Gives all states their first values.

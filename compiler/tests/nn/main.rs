@@ -1,0 +1,6 @@
+//! Layers of the builder equal those that `record.py` has recorded from PyTorch, and models of them train.
+
+mod layers;
+mod models;
+mod random;
+mod record;
