@@ -13,7 +13,7 @@ pub(crate) fn flops(module: &Module) -> Option<u64> {
     })
 }
 
-fn of_node(graph: &Graph, node: &Node) -> Option<u64> {
+pub(crate) fn of_node(graph: &Graph, node: &Node) -> Option<u64> {
     let elements =
         |value| graph.ty(value).checked_upper_elements().and_then(|elements| u64::try_from(elements).ok());
     let result = elements(*node.results.first()?)?;

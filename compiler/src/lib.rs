@@ -25,6 +25,7 @@ pub mod cli;
 pub mod codegen;
 pub mod emit;
 pub mod error;
+mod flops;
 pub mod form;
 pub mod import;
 pub mod kernel;

@@ -25,7 +25,6 @@ mod aot;
 mod bind;
 mod cache;
 mod executable;
-mod flops;
 mod interpret;
 mod lower;
 mod model;
@@ -37,9 +36,9 @@ mod trainer;
 mod weights;
 
 pub use crate::emit::jit::{CustomFunction, TensorView, TensorViewMut};
+pub(crate) use crate::flops::flops;
 pub use aot::{Listing, Product};
 pub use executable::Statistics;
-pub(crate) use flops::flops;
 pub use model::CompiledModel;
 pub use options::{Accuracy, Backend, Observer, Options, Remark, WeightsMode};
 pub use port::Signature;
