@@ -60,6 +60,9 @@ fn aligned(tensor: &Tensor) -> Arena {
     memory
 }
 
+/// The backends that make code: the host's best one, and the portable one.
+const COMPILED: [Backend; 2] = [Backend::Auto, Backend::Cranelift];
+
 /// Losses of ten steps, and the parameters after them.
 type Run = (Vec<f64>, Vec<(String, Tensor)>);
 
@@ -164,15 +167,18 @@ fn the_interpreter_equals_pytorch_in_f64() {
 #[test]
 fn compiled_steps_equal_pytorch() {
     for case in cases() {
-        case.compare("f64", &case.run(DType::F64, Backend::Auto, 1), 1e-9);
-        case.compare("f32", &case.run(DType::F32, Backend::Auto, 1), 1e-4);
+        for backend in COMPILED {
+            let what = |dtype: &str| format!("{dtype} by {}", backend.name());
+            case.compare(&what("f64"), &case.run(DType::F64, backend, 1), 1e-9);
+            case.compare(&what("f32"), &case.run(DType::F32, backend, 1), 1e-4);
+        }
     }
 }
 
 #[test]
 fn threads_do_not_change_bits() {
-    for case in cases() {
-        let (one, two) = (case.run(DType::F32, Backend::Auto, 1), case.run(DType::F32, Backend::Auto, 3));
+    for (case, backend) in COMPILED.into_iter().flat_map(|backend| cases().map(|case| (case, backend))) {
+        let (one, two) = (case.run(DType::F32, backend, 1), case.run(DType::F32, backend, 3));
         assert_eq!(one.0, two.0, "{}", case.name);
         for ((name, one), (_, two)) in one.1.iter().zip(&two.1) {
             assert_eq!(one.data(), two.data(), "{} `{name}`", case.name);

@@ -3,7 +3,7 @@
 use graven_ir::Tensor;
 use graven_tests::choices::Choices;
 use graven_tests::cross::{self, AARCH64, HOST, Machine, RISCV64, S390X};
-use graven_tests::executor::{Executor, Interpreter, Jit};
+use graven_tests::executor::{Executor, Interpreter, Wide};
 use graven_tests::random_graph::{Case, compare, random_case};
 use std::sync::OnceLock;
 
@@ -36,7 +36,7 @@ fn objects_and_code_in_this_process_leave_the_same_bits() {
     let (cases, expected) = cases();
     let found = cross::run(HOST, cases, expected).unwrap_or_else(|error| panic!("{error}"));
     for (case, found) in cases.iter().zip(&found) {
-        let in_process = Jit.run(&case.module, &case.inputs).unwrap_or_else(|error| panic!("{error}"));
+        let in_process = Wide.run(&case.module, &case.inputs).unwrap_or_else(|error| panic!("{error}"));
         assert!(in_process == *found, "{}\n{in_process:?}\n{found:?}", case.module);
     }
 }

@@ -66,9 +66,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Bytes of the vectors that a backend's kernels use on this machine.
 fn vector_bytes(backend: Backend) -> Result<u16, Box<dyn Error>> {
     let target = graven::target::Target::host()?;
-    match backend {
-        Backend::Wide => Ok(target.widened().ok_or("this CPU has no wide vectors")?.vector_bytes),
-        _ => Ok(target.vector_bytes),
+    let portable = target.vector_bytes;
+    match (backend, target.widened()) {
+        (Backend::Auto | Backend::Wide, Some(wide)) => Ok(wide.vector_bytes),
+        (Backend::Wide, None) => Err("this CPU has no wide vectors".into()),
+        _ => Ok(portable),
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// What makes the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Backend {
-    /// The fastest one that the target has.
+    /// The fastest one that the target has: `Wide` where its CPU has AVX2 with FMA or AVX-512, else `Cranelift`.
     #[default]
     Auto,
     /// AVX2 and AVX-512 kernels.
@@ -113,14 +113,18 @@ impl Options {
             TargetError::Unsupported { .. } => Error::unsupported(Place::new("target"), error.to_string()),
             _ => Error::bad_input(Place::new("target"), error.to_string()),
         })?;
-        if self.backend != Backend::Wide {
+        if !matches!(self.backend, Backend::Auto | Backend::Wide) {
             return Ok(target);
         }
-        let cpu = target.cpu.clone();
-        target.widened().ok_or_else(|| {
-            let reason = format!("`wide` needs AVX2 with FMA, or AVX-512, which the CPU `{cpu}` has not");
-            Error::unsupported(Place::new("backend"), reason)
-        })
+        match target.clone().widened() {
+            Some(widened) => Ok(widened),
+            None if self.backend == Backend::Auto => Ok(target),
+            None => {
+                let cpu = target.cpu;
+                let reason = format!("`wide` needs AVX2 with FMA, or AVX-512, which the CPU `{cpu}` has not");
+                Err(Error::unsupported(Place::new("backend"), reason))
+            }
+        }
     }
 
     /// The backend that `Auto` stands for.

@@ -13,12 +13,12 @@ use std::time::Duration;
 /// What makes the code.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(super) enum BackendName {
-    /// The fastest one that the target has
+    /// The fastest one that the target has: wide on x86-64 with AVX2 and FMA, else cranelift
     #[default]
     Auto,
-    /// AVX2 and AVX-512 kernels
+    /// Vectors of 256 bits (AVX2) or 512 bits (AVX-512)
     Wide,
-    /// 128-bit vectors
+    /// Vectors of 128 bits, on every target
     Cranelift,
     /// No code: the reference interpreter, which is slow
     Interp,

@@ -34,7 +34,7 @@ mod rounding;
 mod shape;
 mod shuffle;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use function::signature as kernel_signature;
 

@@ -1,10 +1,11 @@
 //! Encoding: allocated code to bytes.
 
+use super::assemble::{self, Place};
 use super::frame::Frame;
-use super::inst::{Code, File, Op, Width, file};
+use super::inst::{Code, File, Op, Width};
 use super::registers::{Level, general, register};
 use super::vcode::{Amode, Arg, Base, Inst, Kind, VCode};
-use iced_x86::{Encoder, Instruction, MemoryOperand, OpKind, Register};
+use iced_x86::{Encoder, Instruction, MemoryOperand, Register};
 use regalloc2::{Allocation, Block, Edit, Function, Inst as InstIndex, InstOrEdit, Output, RegClass};
 
 /// Bytes of a page, each of which a large frame touches in order.
@@ -211,68 +212,19 @@ impl Emitter<'_> {
         code: Code,
         form: &str,
     ) -> Result<(), String> {
-        let number = |operand: u8| {
-            let register = allocations[usize::from(operand)].as_reg();
-            register.map(|register| register.hw_enc()).ok_or("an operand on the stack")
-        };
-        let mut instruction = Instruction::new();
-        instruction.set_code(code);
-        let mut constant = None;
-        let letters = form.bytes().filter(|letter| *letter != b'F');
-        for (count, (arg, letter)) in (0u32..).zip(inst.args.iter().zip(letters)) {
-            match arg {
-                Arg::Reg(operand) => {
-                    instruction.set_op_kind(count, OpKind::Register);
-                    let of = if matches!(letter, b'D' | b'E') { b'N' } else { letter };
-                    instruction.set_op_register(count, register(file(of, inst.width), number(*operand)?));
-                }
-                Arg::Imm(value) => set_immediate(&mut instruction, count, *value),
-                Arg::Mem(amode) => {
-                    instruction.set_op_kind(count, OpKind::Memory);
-                    if let Base::Constant(id) = amode.base {
-                        constant = Some(id);
-                    }
-                    self.set_memory(&mut instruction, amode, &number)?;
-                }
-            }
-        }
-        if inst.broadcast {
-            instruction.set_is_broadcast(true);
-        }
-        if let Some((operand, zero)) = inst.mask {
-            instruction.set_op_mask(register(File::Mask, number(operand)?));
-            instruction.set_zeroing_masking(zero);
-        }
+        let place = Place { here: self.bytes, own: self.frame.own() };
+        let instruction = assemble::instruction(inst, allocations, code, form, place)?;
+        let constants = inst.args.iter().filter_map(|arg| match arg {
+            Arg::Mem(Amode { base: Base::Constant(id), .. }) => Some(*id),
+            _ => None,
+        });
+        let constant = constants.last();
         let start = self.bytes;
         self.emit(&instruction)?;
         if let Some(id) = constant {
             let place = start + self.encoder.get_constant_offsets().displacement_offset();
             self.fixups.push(Fixup::Constant(place, id.index(), self.bytes));
         }
-        Ok(())
-    }
-
-    fn set_memory(
-        &self,
-        instruction: &mut Instruction,
-        amode: &Amode,
-        number: &dyn Fn(u8) -> Result<usize, &'static str>,
-    ) -> Result<(), String> {
-        let (base, disp) = match amode.base {
-            Base::Reg(operand) => (general(number(operand)?), amode.disp),
-            Base::Frame => (Register::RSP, self.frame.own() + amode.disp),
-            Base::Constant(_) => (Register::RIP, self.bytes as i32),
-        };
-        instruction.set_memory_base(base);
-        if let Some((operand, scale)) = amode.index {
-            instruction.set_memory_index(general(number(operand)?));
-            instruction.set_memory_index_scale(scale.into());
-        }
-        instruction.set_memory_displacement64(disp as i64 as u64);
-        let size = if disp == 0 && base != Register::RIP { 0 } else { 8 };
-        // rbp and r13 can't be without a displacement.
-        let size = if size == 0 && matches!(base, Register::RBP | Register::R13) { 1 } else { size };
-        instruction.set_memory_displ_size(size);
         Ok(())
     }
 
@@ -381,63 +333,4 @@ fn needs_evex(inst: &Inst, allocations: &[Allocation]) -> bool {
             .is_some_and(|register| register.class() == RegClass::Float && register.hw_enc() > 15)
     };
     inst.mask.is_some() || inst.broadcast || allocations.iter().any(high)
-}
-
-/// The immediate in the form that the code wants.
-fn set_immediate(instruction: &mut Instruction, operand: u32, value: i64) {
-    use Code::*;
-    match instruction.code() {
-        Mov_r32_imm32 | Add_rm32_imm32 | Sub_rm32_imm32 | And_rm32_imm32 | Or_rm32_imm32 | Xor_rm32_imm32
-        | Cmp_rm32_imm32 | Imul_r32_rm32_imm32 => short_immediate(instruction, operand, value, false),
-        Mov_r64_imm64 => {
-            instruction.set_op_kind(operand, OpKind::Immediate64);
-            instruction.set_immediate64(value as u64);
-        }
-        Mov_rm64_imm32 | Add_rm64_imm32 | Sub_rm64_imm32 | And_rm64_imm32 | Or_rm64_imm32
-        | Xor_rm64_imm32 | Cmp_rm64_imm32 | Imul_r64_rm64_imm32 => {
-            short_immediate(instruction, operand, value, true)
-        }
-        _ => {
-            instruction.set_op_kind(operand, OpKind::Immediate8);
-            instruction.set_immediate8(value as u8);
-        }
-    }
-}
-
-/// One byte where it suffices, else four.
-fn short_immediate(instruction: &mut Instruction, operand: u32, value: i64, wide: bool) {
-    use Code::*;
-    let short = match instruction.code() {
-        Add_rm32_imm32 => Some(Add_rm32_imm8),
-        Add_rm64_imm32 => Some(Add_rm64_imm8),
-        Sub_rm32_imm32 => Some(Sub_rm32_imm8),
-        Sub_rm64_imm32 => Some(Sub_rm64_imm8),
-        And_rm32_imm32 => Some(And_rm32_imm8),
-        And_rm64_imm32 => Some(And_rm64_imm8),
-        Or_rm32_imm32 => Some(Or_rm32_imm8),
-        Or_rm64_imm32 => Some(Or_rm64_imm8),
-        Xor_rm32_imm32 => Some(Xor_rm32_imm8),
-        Xor_rm64_imm32 => Some(Xor_rm64_imm8),
-        Cmp_rm32_imm32 => Some(Cmp_rm32_imm8),
-        Cmp_rm64_imm32 => Some(Cmp_rm64_imm8),
-        Imul_r32_rm32_imm32 => Some(Imul_r32_rm32_imm8),
-        Imul_r64_rm64_imm32 => Some(Imul_r64_rm64_imm8),
-        _ => None,
-    };
-    if let (Some(short), true) = (short, i8::try_from(value).is_ok()) {
-        instruction.set_code(short);
-        let kind = if wide { OpKind::Immediate8to64 } else { OpKind::Immediate8to32 };
-        instruction.set_op_kind(operand, kind);
-        if wide {
-            instruction.set_immediate8to64(value);
-        } else {
-            instruction.set_immediate8to32(value as i32);
-        }
-    } else if wide {
-        instruction.set_op_kind(operand, OpKind::Immediate32to64);
-        instruction.set_immediate32to64(value);
-    } else {
-        instruction.set_op_kind(operand, OpKind::Immediate32);
-        instruction.set_immediate32(value as u32);
-    }
 }

@@ -6,11 +6,12 @@
 //! * `vcode`: instructions over virtual registers, in blocks
 //! * `isel`: kernel IR to instructions
 //! * `registers`, `frame`: the registers, the calling conventions, the stack
-//! * `constants`, `encode`: bytes
+//! * `constants`, `assemble`, `encode`: bytes
 //! * `listing`: the machine code as text
 //!
 //! Registers are allocated by `regalloc2`, which in debug builds is checked by its own checker. Instructions are encoded by `iced-x86`.
 
+mod assemble;
 mod constants;
 mod encode;
 mod frame;
@@ -23,7 +24,6 @@ mod tests;
 mod vcode;
 
 use super::{CodegenError, KernelCompiler, MachineCode};
-use crate::codegen::cranelift::CraneliftCompiler;
 use crate::kernel::Kernel;
 use crate::target::Target;
 use regalloc2::{Algorithm, Output, RegallocOptions};
@@ -36,8 +36,6 @@ const FUNCTION_ALIGNMENT: u32 = 64;
 /// Compiles kernels with wide vectors.
 pub struct WideCompiler {
     level: Level,
-    /// For the few operations that have no instructions here.
-    portable: CraneliftCompiler,
 }
 
 /// What is counted when a kernel is compiled.
@@ -55,7 +53,7 @@ impl WideCompiler {
     /// A compiler for a target.
     ///
     /// # Errors
-    /// [`CodegenError::Unsupported`] if the target lacks AVX2 or what comes with it, [`CodegenError::Bug`] as the portable backend.
+    /// [`CodegenError::Unsupported`] if the target lacks AVX2 or what comes with it.
     pub fn new(target: &Target) -> Result<WideCompiler, CodegenError> {
         let bytes = target.widest_vector().ok_or_else(|| CodegenError::Unsupported {
             kernel: String::new(),
@@ -64,17 +62,7 @@ impl WideCompiler {
         let windows = target.triple.operating_system == OperatingSystem::Windows;
         // A target may ask for less than its CPU has.
         let avx512 = bytes == 64 && target.vector_bytes != 32;
-        Ok(WideCompiler { level: Level { avx512, windows }, portable: CraneliftCompiler::new(target)? })
-    }
-
-    /// The machine code by this backend alone.
-    ///
-    /// # Errors
-    /// See [`KernelCompiler::compile`].
-    pub fn compile_wide(&self, kernel: &Kernel) -> Result<MachineCode, CodegenError> {
-        let (code, output) = self.allocate(kernel)?;
-        let encoded = encode::encode(&code, &output, self.level, false).map_err(|what| bug(kernel, what))?;
-        Ok(MachineCode { bytes: encoded.bytes, alignment: FUNCTION_ALIGNMENT })
+        Ok(WideCompiler { level: Level { avx512, windows } })
     }
 
     /// Counts of a kernel's code.
@@ -107,25 +95,15 @@ impl WideCompiler {
 
 impl KernelCompiler for WideCompiler {
     fn compile(&self, kernel: &Kernel) -> Result<MachineCode, CodegenError> {
-        match self.compile_wide(kernel) {
-            Err(CodegenError::Unsupported { kernel: name, what }) => {
-                tracing::debug!("kernel `{name}` is left to the portable backend: {what}");
-                self.portable.compile(kernel)
-            }
-            result => result,
-        }
+        let (code, output) = self.allocate(kernel)?;
+        let encoded = encode::encode(&code, &output, self.level, false).map_err(|what| bug(kernel, what))?;
+        Ok(MachineCode { bytes: encoded.bytes, alignment: FUNCTION_ALIGNMENT })
     }
 
     fn assembly(&self, kernel: &Kernel) -> Result<String, CodegenError> {
-        match self.allocate(kernel) {
-            Err(CodegenError::Unsupported { .. }) => self.portable.assembly(kernel),
-            Err(error) => Err(error),
-            Ok((code, output)) => {
-                let encoded =
-                    encode::encode(&code, &output, self.level, true).map_err(|what| bug(kernel, what))?;
-                Ok(listing::text(&encoded))
-            }
-        }
+        let (code, output) = self.allocate(kernel)?;
+        let encoded = encode::encode(&code, &output, self.level, true).map_err(|what| bug(kernel, what))?;
+        Ok(listing::text(&encoded))
     }
 }
 

@@ -52,6 +52,12 @@ impl JitKernel {
         })
     }
 
+    /// The code as a function.
+    #[cfg(test)]
+    pub(crate) fn function(&self) -> KernelFunction {
+        self.function
+    }
+
     /// Runs all tasks of one launch on this thread and returns the status: 0, or the code of a failed check.
     ///
     /// # Safety

@@ -52,7 +52,6 @@ fn shuffles() {
                     (0..*lanes).map(|lane| lane / 2 + (lane % 2) * *lanes).collect(),
                     vec![*lanes - 1; usize::from(*lanes)],
                     (0..2 * *lanes).rev().collect(),
-                    vec![1],
                 ];
                 patterns.extend((0..12).map(|_| (0..*lanes).map(|_| random(source) as u16).collect()));
                 if *lanes > 2 {
@@ -117,9 +116,7 @@ fn masks_by_lane() {
                     let mask = b.compare(Compare::Gt, x, limit);
                     let last = b.extract(mask, *lanes - 1);
                     let mask = b.insert(mask, last, 0);
-                    let none = b.int(0, Type::TRUTH);
-                    let clear = b.splat(none, *lanes);
-                    let clear = b.convert_mask(clear, b.ty(x));
+                    let clear = b.int(0, b.ty(mask));
                     let order: Vec<u16> =
                         (0..*lanes).map(|lane| if lane == 1 { *lanes } else { lane }).collect();
                     b.shuffle(mask, clear, &order)

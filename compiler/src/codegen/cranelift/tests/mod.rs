@@ -8,7 +8,7 @@
 mod control;
 mod elementwise;
 mod emulated;
-mod harness;
+pub(in crate::codegen) mod harness;
 mod lanes;
 mod memory;
 mod reference;

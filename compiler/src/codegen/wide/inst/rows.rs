@@ -27,11 +27,15 @@ impl Row {
 macro_rules! rows {
     ($($name:ident $form:literal $element:literal: $vex_x:ident $vex_y:ident $evex_x:ident $evex_y:ident $evex_z:ident;)*) => {
         /// The name of a row.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
         pub enum Op { $($name,)* }
 
         impl Op {
+            /// Every row's name.
+            #[cfg(test)]
+            pub const ALL: &[Op] = &[$(Op::$name),*];
+
             /// Its row.
             pub fn row(self) -> &'static Row {
                 &ROWS[self as usize]

@@ -172,7 +172,6 @@ rows! {
     MaskToVector32 "VK" 0: INVALID INVALID EVEX_Vpmovm2d_xmm_kr EVEX_Vpmovm2d_ymm_kr EVEX_Vpmovm2d_zmm_kr;
     MaskCmpI64 "KVAI" 8: INVALID INVALID EVEX_Vpcmpq_kr_k1_xmm_xmmm128b64_imm8 EVEX_Vpcmpq_kr_k1_ymm_ymmm256b64_imm8 EVEX_Vpcmpq_kr_k1_zmm_zmmm512b64_imm8;
     MaskCmpU64 "KVAI" 8: INVALID INVALID EVEX_Vpcmpuq_kr_k1_xmm_xmmm128b64_imm8 EVEX_Vpcmpuq_kr_k1_ymm_ymmm256b64_imm8 EVEX_Vpcmpuq_kr_k1_zmm_zmmm512b64_imm8;
-    MaskTest64 "KVA" 8: INVALID INVALID EVEX_Vptestmq_kr_k1_xmm_xmmm128b64 EVEX_Vptestmq_kr_k1_ymm_ymmm256b64 EVEX_Vptestmq_kr_k1_zmm_zmmm512b64;
     MaskAnd "KKK" 0: VEX_Kandw_kr_kr_kr INVALID INVALID INVALID INVALID;
     MaskOr "KKK" 0: VEX_Korw_kr_kr_kr INVALID INVALID INVALID INVALID;
     MaskXor "KKK" 0: VEX_Kxorw_kr_kr_kr INVALID INVALID INVALID INVALID;

@@ -59,7 +59,11 @@ impl Isel<'_> {
         let parts = self.parts(x)?;
         match ty.dtype() {
             None if op == Unary::Not => self.mask_not(&parts, ty),
-            Some(dtype) if is_half(dtype) => Err(self.unsupported(format!("{} of {ty}", op.name()))),
+            Some(dtype) if is_half(dtype) => {
+                let single = self.convert_scalar(parts[0], dtype, DType::F32)?;
+                let result = self.float_unary(op, Type::scalar(DType::F32), &smallvec![single])?;
+                Ok(smallvec![self.convert_scalar(result[0], DType::F32, dtype)?])
+            }
             Some(DType::F32 | DType::F64) => self.float_unary(op, ty, &parts),
             Some(dtype) if ty.lanes == 1 => Ok(smallvec![self.int_unary(op, dtype, parts[0])?]),
             Some(dtype) => self.vector_unary(op, ty, dtype, &parts),
@@ -143,7 +147,13 @@ impl Isel<'_> {
         let ty = self.ty(x);
         match ty.dtype() {
             None => self.mask_binary(op, x, y),
-            Some(dtype) if is_half(dtype) => Err(self.unsupported(format!("{} of {ty}", op.name()))),
+            Some(dtype) if is_half(dtype) => {
+                let (left, right) = (self.scalar(x)?, self.scalar(y)?);
+                let left = self.convert_scalar(left, dtype, DType::F32)?;
+                let right = self.convert_scalar(right, dtype, DType::F32)?;
+                let result = self.combine(op, Type::scalar(DType::F32), left, right)?;
+                Ok(smallvec![self.convert_scalar(result, DType::F32, dtype)?])
+            }
             Some(DType::F32 | DType::F64) => self.float_pair(op, ty, x, y),
             Some(dtype) if ty.lanes == 1 => {
                 let left = self.scalar(x)?;

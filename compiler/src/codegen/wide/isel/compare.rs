@@ -34,14 +34,22 @@ fn int_predicate(compare: Compare) -> i64 {
     }
 }
 
+/// The condition of the flags after comparing floats, and whether they are compared the other way round; `None` where one isn't enough.
+pub(super) fn float_condition(compare: Compare) -> Option<(Cond, bool)> {
+    match compare {
+        Compare::Gt => Some((Cond::Above, false)),
+        Compare::Ge => Some((Cond::NotBelow, false)),
+        Compare::Lt => Some((Cond::Above, true)),
+        Compare::Le => Some((Cond::NotBelow, true)),
+        Compare::Eq | Compare::Ne => None,
+    }
+}
+
 impl Isel<'_> {
     /// `Compare`.
     pub fn compare(&mut self, compare: Compare, x: Val, y: Val) -> Result<Parts, CodegenError> {
         let ty = self.ty(x);
         let Some(dtype) = ty.dtype() else { return Err(self.bug("masks don't compare")) };
-        if is_half(dtype) {
-            return Err(self.unsupported(format!("a comparison of {ty}")));
-        }
         if ty.lanes == 1 {
             return Ok(smallvec![self.compare_scalars(compare, dtype, x, y)?]);
         }
@@ -112,8 +120,19 @@ impl Isel<'_> {
         if let Some(cond) = self.compare_flags(compare, x, y)? {
             return Ok(self.b.set(cond));
         }
-        let (x, y) = (self.scalar(x)?, self.scalar(y)?);
-        Ok(self.float_equality(compare == Compare::Eq, dtype, x, y))
+        let (mut x, mut y, mut dtype) = (self.scalar(x)?, self.scalar(y)?, dtype);
+        if is_half(dtype) {
+            x = self.convert_scalar(x, dtype, DType::F32)?;
+            y = self.convert_scalar(y, dtype, DType::F32)?;
+            dtype = DType::F32;
+        }
+        let (cond, x, y) = match float_condition(compare) {
+            Some((cond, false)) => (cond, x, y),
+            Some((cond, true)) => (cond, y, x),
+            None => return Ok(self.float_equality(compare == Compare::Eq, dtype, x, y)),
+        };
+        self.b.effect(Op::CompareF32, Width::X, &[x.into(), y.into()], None);
+        Ok(self.b.set(cond))
     }
 
     /// x = y or x ≠ y: the flags of a comparison with NaN say both equal and unordered.
@@ -140,7 +159,7 @@ impl Isel<'_> {
     pub fn select(&mut self, mask: Val, x: Val, y: Val) -> Result<Parts, CodegenError> {
         let ty = self.ty(x);
         if self.ty(mask) != ty.mask() {
-            return Err(self.unsupported(format!("a choice of {ty} by {}", self.ty(mask))));
+            return Err(self.bug(format!("a choice of {ty} by {}", self.ty(mask))));
         }
         if ty.lanes == 1 {
             return Ok(smallvec![self.select_scalar(mask, ty, x, y)?]);
@@ -388,15 +407,14 @@ impl Isel<'_> {
         Ok(self.truth(all))
     }
 
-    /// Whether numbers aren't 0, as a mask.
+    /// Whether numbers in 32-bit lanes aren't 0, as a mask.
     pub fn mask_of_numbers(&mut self, x: &Parts, from: Type, to: Type) -> Result<Parts, CodegenError> {
         let shape = self.shape(from)?;
         let masks = x
             .iter()
             .map(|x| {
                 if self.level.avx512 {
-                    let op = if shape.bytes == 4 { Op::MaskTest32 } else { Op::MaskTest64 };
-                    return self.b.def(op, shape.width, &[(*x).into(), (*x).into()]);
+                    return self.b.def(Op::MaskTest32, shape.width, &[(*x).into(), (*x).into()]);
                 }
                 let zero = self.zero();
                 self.compare_ints(Compare::Ne, &shape, true, *x, zero)

@@ -4,6 +4,7 @@ use super::super::inst::{Cond, Op, Width};
 use super::super::vcode::Mem;
 use super::Isel;
 use super::address::Running;
+use super::compare::float_condition;
 use super::shape::Parts;
 use crate::codegen::CodegenError;
 use crate::kernel::{Block, Compare, For, If, KernelOp, Stmt, Val};
@@ -188,12 +189,10 @@ impl<'k> Isel<'k> {
         match dtype {
             DType::F32 | DType::F64 => {
                 let op = if dtype == DType::F32 { Op::CompareF32 } else { Op::CompareF64 };
-                let (cond, x, y) = match compare {
-                    Compare::Gt => (Cond::Above, x, y),
-                    Compare::Ge => (Cond::NotBelow, x, y),
-                    Compare::Lt => (Cond::Above, y, x),
-                    Compare::Le => (Cond::NotBelow, y, x),
-                    Compare::Eq | Compare::Ne => return Ok(None),
+                let (cond, x, y) = match float_condition(compare) {
+                    Some((cond, false)) => (cond, x, y),
+                    Some((cond, true)) => (cond, y, x),
+                    None => return Ok(None),
                 };
                 let (x, y) = (self.scalar(x)?, self.scalar(y)?);
                 self.b.effect(op, Width::X, &[x.into(), y.into()], None);

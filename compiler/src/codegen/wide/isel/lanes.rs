@@ -7,6 +7,7 @@ use crate::codegen::CodegenError;
 use crate::kernel::{Type, Val};
 use graven_ir::DType;
 use regalloc2::VReg;
+use smallvec::smallvec;
 
 impl Isel<'_> {
     /// `Splat`: a scalar in all lanes.
@@ -21,7 +22,7 @@ impl Isel<'_> {
                 let low = self.b.def(Op::IntToVector64, Width::X, &[scalar.into()]);
                 self.b.def(Op::Broadcast64, shape.width, &[low.into()])
             }
-            None => return Err(self.unsupported("a truth value in all lanes")),
+            None => return Err(self.bug("a truth value in all lanes")),
         };
         Ok(Parts::from_elem(part, shape.parts))
     }
@@ -97,15 +98,27 @@ impl Isel<'_> {
     /// `Insert`: one lane replaced.
     pub fn insert(&mut self, x: Val, y: Val, lane: u16) -> Result<Parts, CodegenError> {
         let ty = self.ty(x);
-        let Some(dtype) = ty.dtype().filter(|_| ty.lanes > 1) else {
-            return Err(self.unsupported(format!("an insertion into {ty}")));
-        };
+        let scalar = self.scalar(y)?;
+        if ty.lanes == 1 {
+            return Ok(smallvec![scalar]);
+        }
         let (mut parts, shape, lane) = (self.parts(x)?, self.shape(ty)?, usize::from(lane));
         if lane >= shape.lanes {
             return Err(self.bug(format!("{x} has no lane {lane}")));
         }
-        let scalar = self.scalar(y)?;
         let (part, place) = shape.place(lane);
+        let (dtype, scalar) = match ty.dtype() {
+            Some(dtype) => (dtype, scalar),
+            None if self.level.avx512 => {
+                parts[part] = self.insert_bit(parts[part], scalar, place);
+                return Ok(parts);
+            }
+            // All bits of the lane.
+            None => {
+                let ones = self.b.def(Op::IntNeg, Width::W64, &[scalar.into()]);
+                (if shape.bytes == 8 { DType::I64 } else { DType::I32 }, ones)
+            }
+        };
         let per_block = 16 / shape.bytes;
         let (block, place) = (place / per_block, place % per_block);
         let old = self.block_of(parts[part], shape.width, block);
@@ -128,6 +141,15 @@ impl Isel<'_> {
             }
         };
         Ok(parts)
+    }
+
+    /// A mask register with one bit replaced by a truth value.
+    fn insert_bit(&mut self, mask: VReg, truth: VReg, place: usize) -> VReg {
+        let bits = self.b.def(Op::MaskToInt, Width::X, &[mask.into()]);
+        let others = self.b.def(Op::IntAndImm, Width::W32, &[bits.into(), (!(1i64 << place)).into()]);
+        let bit = self.b.def(Op::IntShlImm, Width::W32, &[truth.into(), (place as i64).into()]);
+        let bits = self.b.def(Op::IntOr, Width::W32, &[others.into(), bit.into()]);
+        self.b.def(Op::IntToMask, Width::X, &[bits.into()])
     }
 
     fn insert_float(&mut self, x: VReg, scalar: VReg, place: usize) -> VReg {
@@ -205,7 +227,7 @@ impl Isel<'_> {
         let low = self.uniform(0xff, shape);
         let x = self.b.def(Op::BitAnd, shape.width, &[x.into(), low.into()]);
         if shape.width == Width::Z {
-            return Err(self.unsupported("bytes of 512 bits in a register"));
+            return Err(self.bug("bytes of 512 bits in a register"));
         }
         let words = self.b.def(Op::PackU32, shape.width, &[x.into(), x.into()]);
         let words = self.first_of_blocks(words, shape);

@@ -3,7 +3,7 @@
 //! * `shape`: how values are held in registers; `uses`: what is known of them beforehand
 //! * `control`: statements, loops, branches, the split into tasks
 //! * `address`: addressing modes, pointers that run along with a loop
-//! * `memory`: loads and stores
+//! * `memory`, `load`, `store`: where elements are, loads, stores
 //! * `constant`, `scalar`, `arithmetic`, `compare`, `lanes`, `shuffle`: operations
 //! * `convert`, `convert_scalar`: conversions by value
 //!
@@ -18,10 +18,12 @@ mod control;
 mod convert;
 mod convert_scalar;
 mod lanes;
+mod load;
 mod memory;
 mod scalar;
 mod shape;
 mod shuffle;
+mod store;
 mod uses;
 
 use super::inst::{Op, Width};
@@ -40,7 +42,7 @@ use uses::Uses;
 /// Selects the instructions of a kernel.
 ///
 /// # Errors
-/// [`CodegenError::Unsupported`] for what has no instructions here, [`CodegenError::Bug`] for an invalid kernel.
+/// [`CodegenError::Bug`] for an invalid kernel.
 pub(super) fn select(kernel: &Kernel, level: Level) -> Result<VCode, CodegenError> {
     let mut isel = Isel::new(kernel, level);
     isel.block(&kernel.body)?;
@@ -130,11 +132,6 @@ impl<'k> Isel<'k> {
     /// An invalid kernel.
     fn bug(&self, what: impl Into<String>) -> CodegenError {
         CodegenError::Bug { kernel: self.kernel.name.clone(), what: what.into() }
-    }
-
-    /// What there are no instructions for.
-    fn unsupported(&self, what: impl Into<String>) -> CodegenError {
-        CodegenError::Unsupported { kernel: self.kernel.name.clone(), what: what.into() }
     }
 
     /// The type of a value.

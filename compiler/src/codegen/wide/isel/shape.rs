@@ -65,7 +65,7 @@ impl Isel<'_> {
         };
         let lanes = usize::from(ty.lanes);
         if lanes < 2 || !lanes.is_power_of_two() || !matches!(bytes, 4 | 8) {
-            return Err(self.unsupported(format!("a vector of type {ty}")));
+            return Err(self.bug(format!("there are no vectors of type {ty}")));
         }
         let native = self.level.width().bytes();
         let width = Width::of_bytes((lanes * bytes).min(native));

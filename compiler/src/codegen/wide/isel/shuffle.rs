@@ -20,15 +20,29 @@ impl Isel<'_> {
     /// `Shuffle`: lane i of the result is lane `lanes[i]` of x followed by y.
     pub fn shuffle(&mut self, x: Val, y: Val, lanes: &[u16]) -> Result<Parts, CodegenError> {
         let ty = self.ty(x);
-        if ty.is_mask() {
-            return Err(self.unsupported("a shuffle of masks"));
+        let operands = [self.parts(x)?, self.parts(y)?];
+        if !ty.is_mask() || !self.level.avx512 {
+            return self.shuffle_parts(&operands, ty, lanes);
         }
+        // Mask registers have no shuffles.
+        let numbers = Type::vector(DType::I32, ty.lanes);
+        let operands = [self.numbers_of_mask(&operands[0], ty)?, self.numbers_of_mask(&operands[1], ty)?];
+        let shuffled = self.shuffle_parts(&operands, numbers, lanes)?;
+        let count = lanes.len() as u16;
+        self.mask_of_numbers(&shuffled, numbers.with_lanes(count), ty.with_lanes(count))
+    }
+
+    fn shuffle_parts(
+        &mut self,
+        operands: &[Parts; 2],
+        ty: Type,
+        lanes: &[u16],
+    ) -> Result<Parts, CodegenError> {
         let source = self.shape(ty)?;
         let target = self.shape(ty.with_lanes(lanes.len() as u16))?;
         if lanes.iter().any(|lane| usize::from(*lane) >= 2 * source.lanes) {
             return Err(self.bug("a shuffle takes a lane that its operands don't have"));
         }
-        let operands = [self.parts(x)?, self.parts(y)?];
         // In lanes of 32 bits.
         let words = source.bytes / 4;
         let places: Vec<Source> = lanes

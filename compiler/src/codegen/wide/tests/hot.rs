@@ -7,7 +7,7 @@ use crate::target::Target;
 use graven_ir::{DType, Dim};
 
 /// The tile of a matrix product, as schedules build it: per step some vectors of columns and for each row one element times all of them.
-fn tile(rows: i64, vectors: i64, lanes: u16) -> Kernel {
+pub fn tile(rows: i64, vectors: i64, lanes: u16) -> Kernel {
     let mut builder = KernelBuilder::new("tile");
     let (depth, columns) = (64i64, vectors * i64::from(lanes));
     let ty = Type::vector(DType::F32, lanes);
