@@ -177,7 +177,12 @@ pub(crate) const RESERVED_NAME: &str = "__metadata__";
 pub fn write_weights(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<(), WeightsError> {
     let notes = notes(tensors)?;
     let stored = tensors.iter().map(|(name, tensor)| (*name, Stored(tensor)));
-    safetensors::serialize_to_file(stored, notes, path).map_err(WeightsError::Write)
+    // The library makes files that only their owner may read; this one gets the permissions of an ordinary file.
+    let failed = |error: std::io::Error| WeightsError::Write(error.into());
+    let permissions =
+        std::fs::File::create(path).and_then(|file| file.metadata()).map_err(failed)?.permissions();
+    safetensors::serialize_to_file(stored, notes, path).map_err(WeightsError::Write)?;
+    std::fs::set_permissions(path, permissions).map_err(failed)
 }
 
 #[cfg(test)]
@@ -207,6 +212,10 @@ mod tests {
         let path = folder.path().join("w.safetensors");
         let tensors = sample();
         write_weights(&path, &borrowed(&tensors)).unwrap();
+        let permissions = |path: &Path| std::fs::metadata(path).unwrap().permissions();
+        let ordinary = folder.path().join("ordinary");
+        std::fs::write(&ordinary, "").unwrap();
+        assert_eq!(permissions(&path), permissions(&ordinary));
         let file = WeightsFile::parse(std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(file.names().len(), tensors.len());
         for (name, tensor) in &tensors {

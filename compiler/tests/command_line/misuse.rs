@@ -30,7 +30,7 @@ fn usage() {
 fn models() {
     fails("run missing.onnx --inputs x.npz", 2, "missing.onnx");
     fails("info {}", 2, "is a folder");
-    fails("info {}/make_digits.py", 2, "is no valid ONNX file");
+    fails("info {}/make_digits.py", 2, "make_digits.py: is no valid ONNX file");
     fails("run {}/digits.onnx --dim N=3 --inputs {}/digits_inputs.npz", 2, "has no extent `N`");
 }
 

@@ -1,6 +1,6 @@
 //! What a model is, without compiling it: for `graven info`.
 
-use super::file::{Folder, map_file};
+use super::file::Folder;
 use super::graph::{Call, domain_name};
 use super::inputs::{extent_name, real_inputs};
 use super::order::{node_label, subgraphs};
@@ -8,7 +8,7 @@ use super::proto::{
     ElementTypeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, TypeValue, ValueInfoProto,
 };
 use super::tensor::dtype_of;
-use super::{decode, import, ops};
+use super::{decode_bytes, decode_file, import, ops};
 use crate::error::{Error, UnsupportedNode};
 use crate::import::ImportOptions;
 use bytes::Bytes;
@@ -72,7 +72,7 @@ pub struct ModelInfo {
 /// # Errors
 /// Bad input for files that are no valid models.
 pub fn describe_file(path: &Path, options: &ImportOptions) -> Result<ModelInfo, Error> {
-    describe(map_file(path)?, Folder::of(path, &options.memory), options)
+    describe(&decode_file(path, options)?, Folder::of(path, &options.memory), options)
 }
 
 /// Describes a model in memory.
@@ -80,11 +80,10 @@ pub fn describe_file(path: &Path, options: &ImportOptions) -> Result<ModelInfo, 
 /// # Errors
 /// Those of [`describe_file`].
 pub fn describe_bytes(bytes: impl Into<Bytes>, options: &ImportOptions) -> Result<ModelInfo, Error> {
-    describe(bytes.into(), Folder::none(&options.memory), options)
+    describe(&decode_bytes(bytes.into(), options)?, Folder::none(&options.memory), options)
 }
 
-fn describe(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<ModelInfo, Error> {
-    let model = decode(bytes.clone(), options)?;
+fn describe(model: &ModelProto, folder: Folder, options: &ImportOptions) -> Result<ModelInfo, Error> {
     let mut info = ModelInfo {
         name: String::new(),
         producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_string(),
@@ -105,8 +104,8 @@ fn describe(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<Mod
         info.outputs = graph.output.iter().map(value_info).collect();
         info.params = parameters(graph);
     }
-    count_nodes(&model, &mut info);
-    let refused = match import(bytes, folder, options) {
+    count_nodes(model, &mut info);
+    let refused = match import(model, folder, options) {
         Ok(imported) => imported.report.unsupported,
         Err(Error::UnsupportedNodes(nodes)) => nodes,
         Err(_) => Vec::new(),

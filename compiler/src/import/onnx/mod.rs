@@ -60,8 +60,8 @@ pub const NEWEST_OPSET: i64 = 28;
 /// Bad input for files that are no valid models and for extents without a value; unsupported, with all nodes at once, where an
 /// output depends on something that can't be compiled.
 pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Error> {
-    let bytes = file::map_file(path)?;
-    import(bytes, Folder::of(path, &options.memory), options)
+    let model = decode_file(path, options)?;
+    import(&model, Folder::of(path, &options.memory), options)
 }
 
 /// Imports a model from memory; it can't have external tensors.
@@ -69,11 +69,19 @@ pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Err
 /// # Errors
 /// Those of [`import_file`].
 pub fn import_bytes(bytes: impl Into<Bytes>, options: &ImportOptions) -> Result<Imported, Error> {
-    import(bytes.into(), Folder::none(&options.memory), options)
+    let model = decode_bytes(bytes.into(), options)?;
+    import(&model, Folder::none(&options.memory), options)
 }
 
-fn decode(bytes: Bytes, options: &ImportOptions) -> Result<ModelProto, Error> {
-    let place = || Place::new("the model");
+fn decode_file(path: &Path, options: &ImportOptions) -> Result<ModelProto, Error> {
+    decode(file::map_file(path)?, || Place::new(path.display().to_string()), options)
+}
+
+fn decode_bytes(bytes: Bytes, options: &ImportOptions) -> Result<ModelProto, Error> {
+    decode(bytes, || Place::new("the model"), options)
+}
+
+fn decode(bytes: Bytes, place: impl Fn() -> Place, options: &ImportOptions) -> Result<ModelProto, Error> {
     options
         .memory
         .take(measure::decoded_bytes(&bytes))
@@ -99,8 +107,7 @@ fn check_opset(call: &Call<'_>) -> Result<(), Error> {
     }
 }
 
-fn import(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<Imported, Error> {
-    let model = decode(bytes, options)?;
+fn import(model: &ModelProto, folder: Folder, options: &ImportOptions) -> Result<Imported, Error> {
     let Some(graph) = &model.graph else {
         return Err(Error::internal(Place::new("the model"), "the graph vanished"));
     };
@@ -116,7 +123,7 @@ fn import(bytes: Bytes, folder: Folder, options: &ImportOptions) -> Result<Impor
         functions: vec![function],
         constants,
         symbols: inputs.symbols,
-        metadata: metadata(&model),
+        metadata: metadata(model),
     };
     Ok(Imported { module, report: importer.report })
 }
