@@ -28,7 +28,12 @@ pub(crate) fn lower(module: &Module, target: &Target, options: &Options) -> Resu
     };
     let mut remarks =
         Remarks::new(options.observer.as_ref().is_some_and(|observer| observer.wants_remarks()));
-    let lowered = pipeline::lower(module, target, options.accuracy, &mut remarks, &mut observe);
+    let lowered = match options.max_arena {
+        None => pipeline::lower(module, target, options.accuracy, &mut remarks, &mut observe),
+        Some(budget) => {
+            pipeline::lower_within(budget, module, target, options.accuracy, &mut remarks, &mut observe)
+        }
+    };
     if let Some(observer) = &options.observer {
         remarks.take().iter().for_each(|remark| observer.remark(remark));
     }
@@ -71,6 +76,7 @@ fn lower_error(error: LowerError) -> Error {
             Error::unsupported(Place::new(place), reason)
         }
         LowerError::Form(FormError::Internal(reason)) => Error::internal(Place::new("lowering"), reason),
+        LowerError::Arena { .. } => Error::bad_input(Place::new("the model"), error.to_string()),
         LowerError::Pass(error) => Error::internal(Place::new("a pass"), error.0),
     }
 }

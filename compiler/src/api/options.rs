@@ -83,6 +83,9 @@ pub struct Options {
     pub accuracy: Accuracy,
     /// The most bytes that weights, arena, inputs and outputs may take together.
     pub max_memory: Option<u64>,
+    /// The most bytes that the arena may take. Where it would take more, values are computed again instead of kept, with the same bits; it is an error if that does
+    /// not suffice.
+    pub max_arena: Option<u64>,
     /// How long the passes and the forming of kernels may take; looked at when they are done.
     pub max_time: Option<Duration>,
     /// Sees what the compilation does.

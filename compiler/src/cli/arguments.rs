@@ -140,7 +140,7 @@ fn parse_dim(text: &str) -> Result<(String, DimBinding), String> {
 }
 
 /// A number of bytes, with the units of SI (`kB`, `MB`, `GB`) and IEC (`KiB`, `MiB`, `GiB`).
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {

@@ -12,6 +12,7 @@
 //! * [`decompose`]: composites to primitives
 //! * [`regions`]: bodies of control flow
 //! * [`fuse`]: fusion groups
+//! * [`rematerialise`]: values computed again to save memory
 //! * [`layout`]: layouts of values
 //! * [`rewrite`]: what they are written with
 
@@ -26,6 +27,7 @@ pub mod layout;
 pub mod pipeline;
 pub mod raise;
 pub mod regions;
+pub mod rematerialise;
 pub mod rewrite;
 pub mod sink;
 pub mod widen;

@@ -12,10 +12,10 @@ mod data;
 mod plot;
 mod rules;
 
-use super::arguments::{BackendName, ModelArguments};
+use super::arguments::{BackendName, ModelArguments, parse_bytes};
 use super::failure::{Failure, Outcome};
 use super::model::load;
-use crate::api::LoadedModel;
+use crate::api::{LoadedModel, Options};
 use crate::train::{Clip, Loss, StepOptions, trainable};
 use course::{Course, Data, Length};
 use graven_ir::{ConstantId, DType, Module};
@@ -88,6 +88,9 @@ pub(super) struct Arguments {
     /// Leave parameters as they are whose names match
     #[arg(long, value_name = "GLOB")]
     freeze: Vec<glob::Pattern>,
+    /// The most memory that a step may take for what it computes, in bytes or with a unit: 64MB. Where it would take more, values are computed twice
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    train_memory: Option<u64>,
     /// Write a line of JSON for each step and epoch
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -130,7 +133,7 @@ impl Arguments {
         let course = Course {
             bound,
             loaded,
-            compile: options,
+            compile: Options { max_arena: self.train_memory, ..options },
             options: steps,
             batch,
             length: match (self.epochs, self.steps) {

@@ -108,7 +108,7 @@ impl Lowering<'_> {
     /// The steps of a graph, whose first results go to the given slots.
     fn graph(&mut self, scope: &mut Scope<'_>, results: &[SlotId]) -> Result<(), FormError> {
         scope.want(results);
-        for id in scope.graph.order() {
+        for id in scope.order() {
             self.node(scope, id)?;
         }
         for (value, to) in scope.graph.results().iter().zip(results) {

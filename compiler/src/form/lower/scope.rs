@@ -13,6 +13,8 @@ pub struct Layouts {
     pub values: SecondaryMap<ValueId, Option<Layout>>,
     /// Layouts by node and number of the region.
     pub regions: FxHashMap<(NodeId, usize), Layouts>,
+    /// Whether nodes are computed in the order of their ids, which somebody has chosen, and not in that of [`Graph::order`].
+    pub in_order_of_ids: bool,
 }
 
 /// A graph that is lowered.
@@ -28,6 +30,15 @@ pub(super) struct Scope<'g> {
 impl<'g> Scope<'g> {
     pub fn new(graph: &'g Graph, layouts: &'g Layouts) -> Scope<'g> {
         Scope { graph, layouts, stored: SecondaryMap::new(), wanted: SecondaryMap::new() }
+    }
+
+    /// The nodes in the order of computation.
+    pub fn order(&self) -> Vec<NodeId> {
+        let mut order = self.graph.order();
+        if self.layouts.in_order_of_ids {
+            order.sort_unstable();
+        }
+        order
     }
 
     pub fn layout(&self, value: ValueId) -> Layout {
