@@ -1,7 +1,7 @@
 //! Objects of other architectures: compiled, linked with a C program that runs them all, and run, emulated where need be.
 
 use crate::random_graph::Case;
-use graven::api::{Compiler, Options, Product};
+use graven::api::{Backend, Compiler, Options, Product};
 use graven_ir::{DType, Tensor};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -113,7 +113,12 @@ int main(int argc, char **argv) {
 ///
 /// # Errors
 /// What failed.
-pub fn run(machine: Machine, cases: &[Case], like: &[Vec<Tensor>]) -> Result<Vec<Vec<Tensor>>, String> {
+pub fn run(
+    machine: Machine,
+    backend: Backend,
+    cases: &[Case],
+    like: &[Vec<Tensor>],
+) -> Result<Vec<Vec<Tensor>>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let path = |name: &str| folder.path().join(name);
     let (mut includes, mut models) = (String::new(), String::new());
@@ -122,8 +127,8 @@ pub fn run(machine: Machine, cases: &[Case], like: &[Vec<Tensor>]) -> Result<Vec
         .current_dir(folder.path())
         .args(&machine.compiler[1..])
         .args(["-O1", "-Wall", "-Werror", "main.c"]);
-    let options =
-        Options { target: machine.triple.map(String::from), threads: Some(1), ..Options::default() };
+    let target = machine.triple.map(String::from);
+    let options = Options { target, backend, threads: Some(1), ..Options::default() };
     for (n, case) in cases.iter().enumerate() {
         let object = format!("m{n}.o");
         let model = Compiler::new(options.clone()).module(case.module.clone());

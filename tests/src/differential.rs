@@ -36,15 +36,30 @@ pub fn check(
 ) {
     let module = module(name, inputs, build);
     let expected = evaluate(&module, "main", inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let target = Target::host().expect("the host is supported");
+    for target in runnable_targets() {
+        check_compiled(name, &module, inputs, &expected, &target);
+    }
+}
+
+/// The host as each backend sees it: its vectors of 128 bits, and of 256 and 512 bits where it has them.
+pub fn runnable_targets() -> Vec<Target> {
+    let host = Target::host().expect("the host is supported");
+    let avx2 = Target::new(&host.triple.to_string(), Some("x86-64-v3")).ok();
+    let avx2 = avx2.filter(|avx2| host.features.contains(avx2.features)).and_then(Target::widened);
+    let wide = host.clone().widened().filter(|wide| wide.vector_bytes > 32);
+    [Some(host), avx2, wide].into_iter().flatten().collect()
+}
+
+fn check_compiled(name: &str, module: &Module, inputs: &[Tensor], expected: &[Tensor], target: &Target) {
+    let name = &format!("{name} in vectors of {} bytes", target.vector_bytes);
     let program =
-        pipeline::lower(&module, &target, Accuracy::Default, &mut Remarks::default(), &mut |_, _, _| {})
+        pipeline::lower(module, target, Accuracy::Default, &mut Remarks::default(), &mut |_, _, _| {})
             .unwrap_or_else(|error| panic!("{name}: {error}"));
     plan::check(&program).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let model = CompiledModel::new(&program, &target, JitOptions::default())
-        .unwrap_or_else(|e| panic!("{name}: {e}"));
-    let single = run(&model, inputs, &expected, 1);
-    let shared = run(&model, inputs, &expected, 3);
+    let model =
+        CompiledModel::new(&program, target, JitOptions::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let single = run(&model, inputs, expected, 1);
+    let shared = run(&model, inputs, expected, 3);
     for (n, result) in single.iter().enumerate() {
         assert_eq!(result, &shared[n], "{name}: output {n} depends on the number of workers");
         compare(name, n, &expected[n], result);

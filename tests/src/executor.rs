@@ -46,7 +46,7 @@ impl Executor for Jit {
     }
 }
 
-/// As [`Jit`], by the wide backend; the portable one where the host has no wide vectors.
+/// As [`Jit`], by the wide backend; the portable one where the host has no wide vectors. That is what `auto` gives.
 pub struct Wide;
 
 impl Executor for Wide {

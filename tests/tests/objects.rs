@@ -1,9 +1,10 @@
 //! Objects of random graphs: on the host they leave the same bits as code in this process; emulated ones give what the interpreter gives.
 
+use graven::api::Backend;
 use graven_ir::Tensor;
 use graven_tests::choices::Choices;
 use graven_tests::cross::{self, AARCH64, HOST, Machine, RISCV64, S390X};
-use graven_tests::executor::{Executor, Interpreter, Wide};
+use graven_tests::executor::{Executor, Interpreter, Jit, Wide};
 use graven_tests::random_graph::{Case, compare, random_case};
 use std::sync::OnceLock;
 
@@ -34,10 +35,14 @@ fn cases() -> &'static (Vec<Case>, Vec<Vec<Tensor>>) {
 #[test]
 fn objects_and_code_in_this_process_leave_the_same_bits() {
     let (cases, expected) = cases();
-    let found = cross::run(HOST, cases, expected).unwrap_or_else(|error| panic!("{error}"));
-    for (case, found) in cases.iter().zip(&found) {
-        let in_process = Wide.run(&case.module, &case.inputs).unwrap_or_else(|error| panic!("{error}"));
-        assert!(in_process == *found, "{}\n{in_process:?}\n{found:?}", case.module);
+    let backends: [(Backend, &dyn Executor); 2] = [(Backend::Auto, &Wide), (Backend::Cranelift, &Jit)];
+    for (backend, executor) in backends {
+        let found = cross::run(HOST, backend, cases, expected).unwrap_or_else(|error| panic!("{error}"));
+        for (case, found) in cases.iter().zip(&found) {
+            let in_process = executor.run(&case.module, &case.inputs);
+            let in_process = in_process.unwrap_or_else(|error| panic!("{error}"));
+            assert!(in_process == *found, "{backend:?}\n{}\n{in_process:?}\n{found:?}", case.module);
+        }
     }
 }
 
@@ -49,7 +54,7 @@ fn check(machine: Machine, required: bool) {
         return;
     }
     let (cases, expected) = cases();
-    let found = cross::run(machine, cases, expected).unwrap_or_else(|error| panic!("{error}"));
+    let found = cross::run(machine, Backend::Auto, cases, expected).unwrap_or_else(|error| panic!("{error}"));
     for (case, (expected, found)) in cases.iter().zip(expected.iter().zip(&found)) {
         for (n, ((expected, found), exactness)) in expected.iter().zip(found).zip(&case.exactness).enumerate()
         {

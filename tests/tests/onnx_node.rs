@@ -1,7 +1,7 @@
-//! Runs ONNX's own node tests, and those of ONNX Runtime's operators in `onnx_contrib/`, through the interpreter and as compiled code; see
+//! Runs ONNX's own node tests, and those of ONNX Runtime's operators in `onnx_contrib/`, through the interpreter and as code of both backends; see
 //! `graven_tests::node_tests`.
 
-use graven_tests::executor::{Executor, Interpreter, Jit};
+use graven_tests::executor::{Executor, Interpreter, Jit, Wide};
 use graven_tests::node_tests::{self, Outcome, SkipList};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 /// The executors with the lists of cases that need not pass. What the importer does not take is on the first list only.
-const EXECUTORS: [(&dyn Executor, &str); 2] = [(&Interpreter, "skip.txt"), (&Jit, "skip_jit.txt")];
+const EXECUTORS: [(&dyn Executor, &str); 3] =
+    [(&Interpreter, "skip.txt"), (&Wide, "skip_jit.txt"), (&Jit, "skip_jit.txt")];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -26,26 +27,27 @@ fn main() -> ExitCode {
         }
     }
     let mut trials = Vec::new();
-    let mut lists: Vec<Arc<Mutex<SkipList>>> = Vec::new();
+    let mut lists: Vec<(&str, Arc<Mutex<SkipList>>)> = Vec::new();
     for (executor, file) in EXECUTORS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx_node").join(file);
-        let list = match SkipList::read(&path) {
-            Ok(list) => Arc::new(Mutex::new(list)),
-            Err(error) => return fail(&error),
+        let list = match (lists.iter().find(|(name, _)| *name == file), SkipList::read(&path)) {
+            (Some((_, list)), _) => Arc::clone(list),
+            (None, Ok(list)) => Arc::new(Mutex::new(list)),
+            (None, Err(error)) => return fail(&error),
         };
         for (path, case) in &cases {
-            if lists.iter().any(|list| is_listed(list, case)) {
+            if lists.iter().any(|(name, list)| *name != file && is_listed(list, case)) {
                 continue;
             }
             let (path, name, list) = (path.clone(), case.clone(), Arc::clone(&list));
             let trial = move || judge(node_tests::run(&path, executor), &name, &list);
             trials.push(Trial::test(case.clone(), trial).with_kind(executor.name()));
         }
-        lists.push(list);
+        lists.push((file, list));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     let bless = std::env::var_os("GRAVEN_BLESS").is_some_and(|value| value == "1");
-    for list in lists.iter().filter(|_| bless) {
+    for (_, list) in lists.iter().filter(|_| bless) {
         if let Err(error) = locked(list).write() {
             return fail(&error);
         }

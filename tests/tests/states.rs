@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 fn lowered(text: &str) -> (Module, Program, Target) {
     let module = parse(text).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let target = Target::host().expect("the host is supported");
+    let host = Target::host().expect("the host is supported");
+    let target = host.clone().widened().unwrap_or(host);
     let mut remarks = Remarks::default();
     let program = pipeline::lower(&module, &target, Accuracy::Default, &mut remarks, &mut |_, _, _| {});
     let program = program.unwrap_or_else(|error| panic!("{error}"));

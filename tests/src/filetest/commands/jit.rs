@@ -1,4 +1,4 @@
-//! `test jit`: the `run:` lines of the first function hold for compiled code, with one and with three threads.
+//! `test jit`: the `run:` lines of the first function hold for compiled code, by both backends, with one and with three threads.
 //!
 //! Where an error is expected, compiled code must give one too, with whatever message.
 
@@ -24,8 +24,8 @@ pub fn run(file: &TestFile, arguments: &[String]) -> Result<Outcome, String> {
             continue;
         }
         count += 1;
-        for threads in [1, 3] {
-            let results = compiled(&module, &run, threads);
+        for (backend, threads) in [(Backend::Auto, 1), (Backend::Auto, 3), (Backend::Cranelift, 3)] {
+            let results = compiled(&module, &run, backend, threads);
             let judged = match (&run.expected, results) {
                 (Expected::Failure, Ok(_)) => Err("no error".to_owned()),
                 (Expected::Failure, Err(_)) => Ok(()),
@@ -33,7 +33,9 @@ pub fn run(file: &TestFile, arguments: &[String]) -> Result<Outcome, String> {
                 (_, Ok(results)) => run.compare(&results, SLACK),
             };
             failures.extend(
-                judged.err().map(|message| format!("{}: {threads} threads: {message}", file.at(*line))),
+                judged
+                    .err()
+                    .map(|message| format!("{}: {backend:?}, {threads} threads: {message}", file.at(*line))),
             );
         }
     }
@@ -44,11 +46,11 @@ pub fn run(file: &TestFile, arguments: &[String]) -> Result<Outcome, String> {
     }
 }
 
-fn compiled(module: &Module, run: &Run<'_>, threads: usize) -> Result<Vec<Tensor>, String> {
+fn compiled(module: &Module, run: &Run<'_>, backend: Backend, threads: usize) -> Result<Vec<Tensor>, String> {
     if !run.function.states.is_empty() {
         return Err("functions with states are not run here".into());
     }
-    let options = Options { threads: Some(threads), backend: Backend::Cranelift, ..Options::default() };
+    let options = Options { threads: Some(threads), backend, ..Options::default() };
     let model = Compiler::new(options).module(module.clone()).jit().map_err(|error| error.to_string())?;
     let names = run.function.inputs.iter().map(|name| name.to_string());
     let inputs: BTreeMap<String, Tensor> = names.zip(run.inputs.iter().cloned()).collect();
