@@ -5,7 +5,8 @@
 //!
 //! Factors are collected in f64 and applied to the original weights once, so a chain of any length costs one rounding per weight. The scaled weights are a
 //! [deferred](graven_ir::deferred) tensor if they are large. Since (Σ w·x) · s becomes Σ (w·s)·x, nothing is folded where sums must not be reassociated, and
-//! only into f32 and f64: halves would round the weights to 11 bits once more. Factors beyond 2^±60, with which weights could over- or underflow, stay.
+//! only into f32 and f64: halves would round the weights to 11 bits once more. Factors beyond 2^60, with which weights could overflow, stay; weights that
+//! underflow are those of channels that vanish beside all others.
 
 use super::rewrite::{Site, rewrite};
 use super::{Context, PassError};
@@ -15,7 +16,7 @@ use graven_ir::{
 use rustc_hash::FxHashMap;
 use smallvec::smallvec;
 
-/// Factors outside 1 ÷ `LARGEST` ..= `LARGEST` are not folded.
+/// Factors beyond are not folded.
 const LARGEST: f64 = (1u64 << 60) as f64;
 
 /// The graph with affine functions of channels folded into weights.
@@ -223,7 +224,7 @@ fn extend(
         _ => return None,
     };
     let fits = |value: &f64| match step {
-        Step::Mul(..) => *value == 0.0 || (1.0 / LARGEST..=LARGEST).contains(&value.abs()),
+        Step::Mul(..) => value.abs() <= LARGEST,
         Step::Add(..) => value.is_finite(),
     };
     let (Step::Mul(_, values) | Step::Add(_, values)) = &step;

@@ -4,6 +4,7 @@
 //! * [`canonicalise`]: simplifies single nodes
 //! * [`fold`]: evaluates constants
 //! * [`sink`]: transposes and reshapes towards the results
+//! * [`factor`]: constant factors behind matrix products
 //! * [`affine`]: factors per channel into weights
 //! * [`cse`]: common subexpressions
 //! * [`control`]: branches and loops that are known when compiling
@@ -21,6 +22,7 @@ pub mod canonicalise;
 pub mod control;
 pub mod cse;
 pub mod decompose;
+pub mod factor;
 pub mod fold;
 pub mod fuse;
 pub mod layout;

@@ -1,8 +1,8 @@
 //! The order of the passes.
 
 use super::{
-    Context, PassError, affine, canonicalise, control, cse, decompose, fold, fuse, raise, regions, sink,
-    widen,
+    Context, PassError, affine, canonicalise, control, cse, decompose, factor, fold, fuse, raise, regions,
+    sink, widen,
 };
 use graven_ir::Graph;
 use graven_ir::verify::verify_graph;
@@ -36,6 +36,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "sink", reason: "in front of rules that look for neighbours", run: sink::run },
     Pass { name: "fold-sunk", reason: "constants were transposed", run: fold::run },
     Pass { name: "canonicalise-sunk", reason: "movement ops met others", run: canonicalise::run },
+    Pass { name: "factor", reason: "transposes are in their products by now", run: factor::run },
     Pass { name: "affine", reason: "factors stand behind their contractions", run: affine::run },
     Pass { name: "fold-last", reason: "the rules moved constants", run: fold::run },
     Pass { name: "regions-again", reason: "folded constants go in", run: regions::run },

@@ -39,7 +39,7 @@ pub fn run(context: &mut Context, graph: &Graph) -> Result<Graph, PassError> {
 }
 
 fn sunk(builder: &mut GraphBuilder, site: &Site) -> Result<Option<ValueId>, PassError> {
-    if !is_transparent(site.node) {
+    if !is_transparent(site.graph, site.node) {
         return Ok(None);
     }
     let turned = site.operands.iter().enumerate().find_map(|(place, operand)| {
@@ -52,15 +52,19 @@ fn sunk(builder: &mut GraphBuilder, site: &Site) -> Result<Option<ValueId>, Pass
             if let Op::DotGeneral { .. } = site.node.op {
                 return into_dot(builder, site, place, &permutation);
             }
-            behind_transpose(builder, site, &permutation)
+            match &site.node.op {
+                Op::Reshape { shape } => ones_behind_transpose(builder, site, &permutation, shape),
+                _ => behind_transpose(builder, site, &permutation),
+            }
         }
         _ => behind_reshape(builder, site),
     }
 }
 
 /// Whether a transpose can go through a node.
-fn is_transparent(node: &Node) -> bool {
+fn is_transparent(graph: &Graph, node: &Node) -> bool {
     match &node.op {
+        Op::Reshape { shape } => only_ones_change(&graph.ty(node.operands[0]).shape, shape),
         Op::Quantize { .. } | Op::Dequantize { .. } => false,
         Op::Concat { .. } | Op::Pad { .. } | Op::Slice { .. } | Op::Reverse { .. } => true,
         Op::Reduce { .. } | Op::ReduceWindow { .. } | Op::DotGeneral { .. } => true,
@@ -74,7 +78,7 @@ fn every_user_lets_through(site: &Site, place: usize) -> bool {
 }
 
 fn lets_through(site: &Site, value: ValueId) -> bool {
-    let through = |node: &Node| is_transparent(node) || matches!(node.op, Op::Transpose { .. });
+    let through = |node: &Node| is_transparent(site.graph, node) || matches!(node.op, Op::Transpose { .. });
     !site.uses.is_result(value) && site.uses.users(value).iter().all(|user| through(site.graph.node(*user)))
 }
 
@@ -179,6 +183,36 @@ fn behind_transpose(
         }
     }
     let value = builder.op(op, &operands)?;
+    Ok(Some(builder.transpose(value, &order)?))
+}
+
+/// Whether a reshape only adds and removes extents of 1.
+fn only_ones_change(from: &[Dim], to: &[Dim]) -> bool {
+    let others = |shape: &[Dim]| shape.iter().filter(|extent| !extent.is(1)).cloned().collect::<Vec<_>>();
+    others(from) == others(to)
+}
+
+/// A reshape of a transposed value that only adds and removes extents of 1: they are added behind the others before the transpose.
+fn ones_behind_transpose(
+    builder: &mut GraphBuilder,
+    site: &Site,
+    permutation: &[usize],
+    shape: &[Dim],
+) -> Result<Option<ValueId>, PassError> {
+    let Some(source) = definition(builder, site.operands[0]).map(|node| node.operands[0]) else {
+        return Ok(None);
+    };
+    let extents = builder.shape(source).to_vec();
+    let kept: Vec<usize> = (0..extents.len()).filter(|axis| !extents[*axis].is(1)).collect();
+    let ones = shape.len() - kept.len();
+    let flat: Vec<Dim> =
+        kept.iter().map(|axis| extents[*axis].clone()).chain(std::iter::repeat_n(Dim::ONE, ones)).collect();
+    let mut moved = permutation.iter().filter_map(|from| kept.iter().position(|axis| axis == from));
+    let mut added = kept.len()..shape.len();
+    let order: Option<Vec<usize>> =
+        shape.iter().map(|extent| if extent.is(1) { added.next() } else { moved.next() }).collect();
+    let Some(order) = order else { return Ok(None) };
+    let value = builder.reshape(source, &flat)?;
     Ok(Some(builder.transpose(value, &order)?))
 }
 

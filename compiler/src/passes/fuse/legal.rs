@@ -120,6 +120,12 @@ impl Group {
                 "its user would compute each element several times, or not in the order of its loops",
             );
         }
+        let into_heavy = readers.iter().any(|(user, _)| self.leads_into_heavy(graph, *user, uses));
+        if into_heavy && (role != Role::Movement || is_padded(graph, value)) {
+            return Some(
+                "a contraction or window behind index maps would compute each element several times",
+            );
+        }
         // Several index maps would each compute their elements anew.
         let moved = readers.iter().filter(|(user, _)| role_of(graph, *user) == Role::Movement).count();
         if role != Role::Movement && moved > 1 {
@@ -137,6 +143,18 @@ impl Group {
             }
             _ => None,
         }
+    }
+
+    /// Whether an index map of the group leads, maybe through others, into its contraction or window.
+    fn leads_into_heavy(&self, graph: &Graph, id: NodeId, uses: &Uses) -> bool {
+        if role_of(graph, id) != Role::Movement || !self.nodes.contains(&id) {
+            return false;
+        }
+        let mut users = graph.node(id).results.iter().flat_map(|result| uses.users(*result));
+        users.any(|user| match role_of(graph, *user) {
+            Role::Heavy(_) => self.heavy == Some(*user),
+            _ => self.leads_into_heavy(graph, *user, uses),
+        })
     }
 
     /// Whether computing `value` where `user` reads it wastes nothing.
@@ -242,7 +260,7 @@ fn is_padded(graph: &Graph, value: ValueId) -> bool {
     })
 }
 
-/// Whether a chain of elementwise nodes of one shape, each with a single user, leads from a contraction or window to `id`. Such nodes are
+/// Whether a chain of elementwise nodes of one shape, whose results nothing else needs, leads from a contraction or window to `id`. Such nodes are
 /// worth more behind the contraction, whose results are in registers then, than in front of what reads them.
 fn follows_heavy(graph: &Graph, id: NodeId, uses: &Uses) -> bool {
     let mut id = id;
@@ -252,10 +270,10 @@ fn follows_heavy(graph: &Graph, id: NodeId, uses: &Uses) -> bool {
         let mut before = None;
         for operand in &node.operands {
             let Some(defining) = graph.defining_node(*operand) else { continue };
-            let single = uses.count(*operand) == 1 && graph.ty(*operand).shape == *shape;
+            let only = graph.ty(*operand).shape == *shape && all_lead_to(graph, *operand, id, uses, 0);
             match role_of(graph, defining) {
-                Role::Heavy(_) if single => return true,
-                Role::Elementwise if single => before = before.or(Some(defining)),
+                Role::Heavy(_) if only => return true,
+                Role::Elementwise if only => before = before.or(Some(defining)),
                 _ => {}
             }
         }
@@ -265,4 +283,20 @@ fn follows_heavy(graph: &Graph, id: NodeId, uses: &Uses) -> bool {
         }
     }
     false
+}
+
+/// Elementwise nodes between a value and the node that all its users lead to at most.
+const MOST_BETWEEN: usize = 4;
+
+/// Whether all users of a value are elementwise nodes of its shape that lead to `id` only: x in max(x, 0) + 0.1·min(x, 0).
+fn all_lead_to(graph: &Graph, value: ValueId, id: NodeId, uses: &Uses, depth: usize) -> bool {
+    let leads = |user: &NodeId| {
+        let node = graph.node(*user);
+        *user == id
+            || (depth < MOST_BETWEEN
+                && role(&node.op) == Role::Elementwise
+                && graph.ty(node.results[0]).shape == graph.ty(value).shape
+                && all_lead_to(graph, node.results[0], id, uses, depth + 1))
+    };
+    !uses.is_result(value) && uses.users(value).iter().all(leads)
 }

@@ -3,7 +3,7 @@
 use super::{Grouping, is_copied};
 use cranelift_entity::SecondaryMap;
 use graven_ir::infer::InferError;
-use graven_ir::{Constants, Graph, NodeId, Op, ValueId};
+use graven_ir::{Constants, Graph, Node, NodeId, Op, ValueId};
 use smallvec::SmallVec;
 
 /// The graph with each group of more than one node as a `fuse` node at the place of its root.
@@ -142,18 +142,15 @@ impl Region<'_, '_> {
         let inside = outer.graph.defining_node(value).filter(|id| {
             outer.grouping.group_of[*id] == Some(self.number) || is_copied(outer.constants, outer.graph, *id)
         });
-        let Some(id) = inside else {
-            let operand = self.outer.outer_value(value)?;
-            self.operands.push(operand);
-            let param = self.graph.add_param(self.outer.graph.ty(value).clone(), None);
-            self.map[value] = Some(param);
-            return Ok(param);
-        };
+        let Some(id) = inside else { return self.param(value) };
         let source = self.outer.graph;
         let node = source.node(id);
         let mut operands: SmallVec<[ValueId; 3]> = SmallVec::new();
         for operand in &node.operands {
-            operands.push(self.value(*operand)?);
+            operands.push(match self.is_packed(node, *operand) {
+                true => self.param(*operand)?,
+                false => self.value(*operand)?,
+            });
         }
         let constants = &*self.outer.constants;
         let new = self.graph.add_node(
@@ -166,5 +163,24 @@ impl Region<'_, '_> {
         let results = self.graph.node(new).results.clone();
         node.results.iter().zip(results).for_each(|(old, new)| self.map[*old] = Some(new));
         self.map[value].ok_or_else(|| InferError { op: "fuse", reason: format!("{value} has no node") })
+    }
+
+    /// Whether an operand is a constant that a contraction's schedule packs: even one number repeated is weights there.
+    fn is_packed(&self, node: &Node, operand: ValueId) -> bool {
+        let defining = self.outer.graph.defining_node(operand).map(|id| &self.outer.graph.node(id).op);
+        matches!(node.op, Op::Conv { .. } | Op::DotGeneral { .. })
+            && matches!(defining, Some(Op::Constant { .. }))
+    }
+
+    /// The value as a parameter of the region.
+    fn param(&mut self, value: ValueId) -> Result<ValueId, InferError> {
+        if let Some(known) = self.map[value].filter(|known| self.graph.params().contains(known)) {
+            return Ok(known);
+        }
+        let operand = self.outer.outer_value(value)?;
+        self.operands.push(operand);
+        let param = self.graph.add_param(self.outer.graph.ty(value).clone(), None);
+        self.map[value] = Some(param);
+        Ok(param)
     }
 }
