@@ -160,6 +160,11 @@ fn shift_right(b: &mut KernelBuilder, dtype: DType, x: Val, y: Val) -> Val {
 /// Div, rem or mod with x ÷ 0 = 0, x rem 0 = 0 and x mod 0 = 0.
 fn divide(b: &mut KernelBuilder, op: BinaryOp, dtype: DType, x: Val, y: Val) -> Val {
     let ty = b.ty(x);
+    if let Some(Number::Int(divisor @ 1..)) = b.known(y)
+        && divisor & (divisor - 1) == 0
+    {
+        return divide_by_power(b, op, dtype, x, divisor);
+    }
     if dtype.bits() < 32 {
         return divide_narrow(b, op, dtype, x, y);
     }
@@ -173,6 +178,30 @@ fn divide(b: &mut KernelBuilder, op: BinaryOp, dtype: DType, x: Val, y: Val) -> 
         result = b.insert(result, quotient, lane);
     }
     result
+}
+
+/// Division by a power of two: a shift, before which negative numbers are raised so that it rounds towards 0.
+fn divide_by_power(b: &mut KernelBuilder, op: BinaryOp, dtype: DType, x: Val, divisor: i64) -> Val {
+    let ty = b.ty(x);
+    let (below, shift) = (b.int(divisor - 1, ty), b.int(i64::from(divisor.trailing_zeros()), ty));
+    match op {
+        BinaryOp::Div if divisor == 1 => x,
+        BinaryOp::Div if !is_signed(dtype) => b.binary(Binary::ShiftRight, x, shift),
+        BinaryOp::Rem if is_signed(dtype) => {
+            let quotient = divide_by_power(b, BinaryOp::Div, dtype, x, divisor);
+            let product = b.binary(Binary::ShiftLeft, quotient, shift);
+            b.sub(x, product)
+        }
+        BinaryOp::Div => {
+            let sign = b.int(ty.dtype().map_or(31, |dtype| i64::from(dtype.bits()) - 1), ty);
+            let negative = b.binary(Binary::ShiftRight, x, sign);
+            let raise = b.binary(Binary::And, negative, below);
+            let raised = b.add(x, raise);
+            b.binary(Binary::ShiftRight, raised, shift)
+        }
+        // The remainder of unsigned numbers, and the one with the sign of the divisor.
+        _ => b.binary(Binary::And, x, below),
+    }
 }
 
 /// Integers of up to 16 bits divide exactly in f32: a quotient that isn't whole is further from the next integer than the rounding goes.
