@@ -24,7 +24,7 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
         None => problem,
         Some(extents) => {
             let total = extents.iter().fold(Dim::ONE, |product, extent| product * extent);
-            flattened = Problem { output: vec![total], phase: vec![(0, 1)], ..problem.clone() };
+            flattened = Problem { output: vec![total], ..problem.clone() };
             &flattened
         }
     };
@@ -214,10 +214,7 @@ impl Emission<'_, '_> {
             let last = if rest > 0 { last_tile.minimum(&end) } else { last_tile.clone() };
             let nest = self.draft.builder.open_loop((&first_tile, &last, 1), &[]);
             let channel_tile = nest.index.clone();
-            self.lines(
-                Work::Compute(&columns(&channel_tile, self.tile.columns())),
-                (&first_line, &last_line),
-            )?;
+            self.channels(&columns(&channel_tile, self.tile.columns()), (&first_line, &last_line))?;
             self.draft.builder.close_loop(nest, Vec::new());
         }
         if rest > 0 {
@@ -465,12 +462,7 @@ impl Emission<'_, '_> {
             for v in 0..vectors {
                 let sum = sums[p * vectors as usize + v as usize];
                 let channel = &start + v * lanes;
-                let index = |offset: &Dim| match &self.merged {
-                    Some(_) => {
-                        [columns.batch.clone(), &channel + offset].into_iter().chain(pixel.clone()).collect()
-                    }
-                    None => problem.output_index(&columns.batch, &channel + offset, pixel),
-                };
+                let index = |offset: &Dim| problem.output_index(&columns.batch, &channel + offset, pixel);
                 let valid = (columns.valid - v * lanes).min(lanes);
                 contraction::finish(
                     self.draft,

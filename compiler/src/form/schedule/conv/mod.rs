@@ -11,10 +11,12 @@
 //! * [`rows`]: how the input is read
 //! * [`unrolled`]: what the innermost loops hold
 //! * [`dense`]: all input channels of a group go into each output channel
+//! * [`narrow`]: few output channels
 //! * [`depthwise`]: one input channel per output channel
 
 mod dense;
 mod depthwise;
+mod narrow;
 mod problem;
 mod rows;
 mod split;
@@ -32,7 +34,10 @@ pub fn schedule(group: &Group, context: &Context) -> Result<Option<Vec<Scheduled
     for problem in &phases {
         let kernel = match problem.is_depthwise() {
             true => depthwise::kernel(group, context, problem)?,
-            false => dense::kernel(group, context, problem)?,
+            false => match narrow::kernel(group, context, problem)? {
+                Some(kernel) => Some(kernel),
+                None => dense::kernel(group, context, problem)?,
+            },
         };
         let Some(mut kernel) = kernel else { return Ok(None) };
         // Each phase has its share of the pixels, and of each window only the places that meet elements.

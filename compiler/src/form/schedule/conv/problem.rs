@@ -27,6 +27,10 @@ pub struct Problem {
     pub groups: i64,
     /// Input channels of a group.
     pub group_inputs: i64,
+    /// The spatial dimensions of the tensors along which anything moves; the lists below have an entry for each of these.
+    pub spatial: Vec<usize>,
+    /// Places of the input and the output along all spatial dimensions, for those along which nothing moves.
+    pub fixed: Vec<(i64, i64)>,
     /// Output extents of the phase.
     pub output: Vec<Dim>,
     /// First output place of the phase and distance to the next, for each dimension.
@@ -123,6 +127,8 @@ impl Problem {
             features: view.shape[outer] as i64,
             groups: *feature_groups,
             group_inputs,
+            spatial: (0..spatial.len()).collect(),
+            fixed: vec![(0, 0); spatial.len()],
             output: shape[2..].to_vec(),
             phase: vec![(0, 1); spatial.len()],
             window: spatial.iter().map(|axis| view.shape[*axis] as i64).collect(),
@@ -132,7 +138,24 @@ impl Problem {
             input_block,
             weights: Weights::of(view, outer, inner, &spatial),
         };
-        whole.phases(&node.op)
+        Some(whole.phases(&node.op)?.into_iter().map(Problem::without_single_places).collect())
+    }
+
+    /// The same without dimensions of one output place and one place of the window, unless there are no others.
+    fn without_single_places(mut self) -> Problem {
+        for n in (0..self.output.len()).rev() {
+            if self.output.len() > 1 && self.output[n].is(1) && self.window[n] == 1 {
+                self.fixed[self.spatial[n]] = (-self.low[n], self.phase[n].0);
+                self.output.remove(n);
+                self.phase.remove(n);
+                self.spatial.remove(n);
+                self.weights.window.remove(n);
+                for list in [&mut self.window, &mut self.stride, &mut self.dilation, &mut self.low] {
+                    list.remove(n);
+                }
+            }
+        }
+        self
     }
 
     /// One problem per phase.
@@ -193,16 +216,21 @@ impl Problem {
     /// The input's index for an output pixel of the phase, a place of the window and an input channel.
     pub fn input_index(&self, batch: &Dim, channel: Dim, pixel: &[Dim], window: &[Dim]) -> Vec<Dim> {
         let mut index = vec![batch.clone(), channel];
-        for n in 0..pixel.len() {
-            index.push(&pixel[n] * self.stride[n] + &window[n] * self.dilation[n] - self.low[n]);
+        index.extend(self.fixed.iter().map(|(place, _)| Dim::from(*place)));
+        for (n, axis) in self.spatial.iter().enumerate() {
+            index[2 + axis] = &pixel[n] * self.stride[n] + &window[n] * self.dilation[n] - self.low[n];
         }
         index
     }
 
     /// The output's index for a pixel of the phase.
     pub fn output_index(&self, batch: &Dim, channel: Dim, pixel: &[Dim]) -> Vec<Dim> {
-        let places = pixel.iter().zip(&self.phase).map(|(place, (first, step))| place * *step + *first);
-        [batch.clone(), channel].into_iter().chain(places).collect()
+        let mut index = vec![batch.clone(), channel];
+        index.extend(self.fixed.iter().map(|(_, place)| Dim::from(*place)));
+        for ((axis, place), (first, step)) in self.spatial.iter().zip(pixel).zip(&self.phase) {
+            index[2 + axis] = place * *step + *first;
+        }
+        index
     }
 }
 
