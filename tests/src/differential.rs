@@ -1,6 +1,6 @@
 //! Compiled code against the interpreter.
 //!
-//! A case is a graph and its inputs. It is interpreted, and compiled and run with one and with three workers; the results with different numbers of workers must
+//! A case is a graph and its inputs. It is interpreted, and compiled by each backend and run with one and with three workers; the results with different numbers of workers must
 //! have the same bits, and differ from the interpreter's by no more than a tolerance that is relative to the largest element.
 
 use graven::accuracy::Accuracy;

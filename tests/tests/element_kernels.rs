@@ -7,8 +7,8 @@ use graven::target::Target;
 use graven_ir::BinaryOp::{Add, Mul};
 use graven_ir::UnaryOp::{Exp, Sigmoid};
 use graven_ir::{
-    ConvDimensions, CumulativeOp, DType, Dim, Function, Graph, GraphBuilder, Module, Op, ReduceOp,
-    TensorType, ValueId,
+    BinaryOp, ConvDimensions, CumulativeOp, DType, Dim, Function, Graph, GraphBuilder, Module, Op, ReduceOp,
+    Tensor, TensorType, ValueId,
 };
 use graven_tests::differential::{check, noise};
 
@@ -116,6 +116,73 @@ fn uneven_channels() {
             vec![next, pooled, mean, gate]
         });
     }
+}
+
+#[test]
+fn joined_and_cut_channels() {
+    for (first, second, cut) in [(24, 20, 8), (8, 40, 24), (16, 32, 16), (12, 12, 4), (32, 6, 6)] {
+        check(&format!("{first} and {second} channels, cut at {cut}"), &[noise(&[2, 3, 7, 6], 1)], |b, p| {
+            let (x, y) = (conv(b, p[0], first, 2), conv(b, p[0], second, 3));
+            let joined = b.op(Op::Concat { axis: 1 }, &[x, y]).expect("concat");
+            let end = (first + second) as i64;
+            let slice =
+                Op::Slice { start: dims(&[0, cut, 0, 0]), limit: dims(&[2, end, 7, 6]), stride: vec![1; 4] };
+            let part = b.op(slice, &[joined]).expect("slice");
+            let gate = b.unary(Sigmoid, part).expect("sigmoid");
+            vec![conv(b, gate, 8, 4), conv(b, joined, 8, 5)]
+        });
+    }
+}
+
+#[test]
+fn elements_some_places_apart() {
+    for stride in [2, 3, 4, 5] {
+        check(&format!("every {stride}th"), &[noise(&[3, 161], 1)], |b, p| {
+            let slice = Op::Slice { start: dims(&[0, 1]), limit: dims(&[3, 161]), stride: vec![1, stride] };
+            let part = b.op(slice, &[p[0]]).expect("slice");
+            vec![b.unary(Exp, part).expect("exp")]
+        });
+    }
+}
+
+fn integers(shape: &[usize], seed: u32) -> Tensor {
+    let data = noise(shape, seed).to_f64s().into_iter().flat_map(|x| ((x * 127.0) as i32).to_le_bytes());
+    Tensor::new(DType::I32, shape.to_vec(), data.collect::<Vec<u8>>()).expect("integers")
+}
+
+#[test]
+fn integer_contractions() {
+    check("i32 conv", &[integers(&[1, 5, 9, 8], 1)], |b, p| {
+        let weights = b.constant(integers(&[20, 5, 3, 3], 2)).expect("weights");
+        let op = Op::Conv {
+            dimensions: ConvDimensions::standard(2),
+            stride: vec![1; 2],
+            padding_low: dims(&[1, 1]),
+            padding_high: dims(&[1, 1]),
+            base_dilation: vec![1; 2],
+            kernel_dilation: vec![1; 2],
+            feature_groups: 1,
+            batch_groups: 1,
+        };
+        let sums = b.op(op, &[p[0], weights]).expect("conv");
+        let shape = b.shape(sums).to_vec();
+        let [quotient, remainder] = [(BinaryOp::Div, 64.0), (BinaryOp::Mod, 8.0)].map(|(op, value)| {
+            let scalar = b.scalar(DType::I32, value).expect("a number");
+            let divisor = b.broadcast_to(scalar, &shape).expect("broadcast");
+            b.binary(op, sums, divisor).expect("quotient")
+        });
+        vec![sums, quotient, remainder]
+    });
+    check("i32 product", &[integers(&[37, 70], 1)], |b, p| {
+        let weights = b.constant(integers(&[70, 33], 2)).expect("weights");
+        let op = Op::DotGeneral {
+            lhs_batch: Vec::new(),
+            rhs_batch: Vec::new(),
+            lhs_contract: vec![1],
+            rhs_contract: vec![0],
+        };
+        vec![b.op(op, &[p[0], weights]).expect("product")]
+    });
 }
 
 #[test]

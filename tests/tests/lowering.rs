@@ -100,7 +100,7 @@ fn movement() {
 
 #[test]
 fn matrix_products() {
-    for (m, k, n) in [(1, 20, 10), (5, 7, 9), (64, 64, 64), (33, 17, 50), (100, 784, 10)] {
+    for (m, k, n) in [(1, 20, 10), (5, 7, 9), (64, 64, 64), (33, 17, 50), (70, 40, 53), (100, 784, 10)] {
         check(&format!("constant_{m}_{k}_{n}"), &[noise(&[m, k], 1)], |b, p| {
             let (w, bias) = (constant(b, &[k, n], 3), constant(b, &[n], 4));
             let y = matmul(b, p[0], w, 0, false);
@@ -240,6 +240,10 @@ fn convolutions() {
         (1, 6, 5, 1, 2, 1, 1, 28),
         (10, 10, 3, 2, 1, 10, 1, 9),
         (16, 16, 7, 1, 3, 16, 1, 9),
+        // Few output channels.
+        (32, 1, 3, 1, 1, 1, 1, 19),
+        (40, 3, 3, 2, 1, 1, 1, 21),
+        (16, 2, 1, 1, 0, 1, 1, 5),
         // Copied pixels, with rows taken together and with a step.
         (80, 56, 1, 1, 0, 1, 1, 9),
         (160, 64, 1, 2, 0, 1, 1, 9),
@@ -258,6 +262,21 @@ fn convolutions() {
         let w = constant(b, &[8, 8, 3, 3, 3], 3);
         vec![conv(b, p[0], w, (1, 1, 1, 1))]
     });
+    check("conv_of_single_columns", &[noise(&[2, 24, 30, 1], 1)], |b, p| {
+        let w = constant(b, &[40, 24, 5, 1], 3);
+        let op = Op::Conv {
+            dimensions: ConvDimensions::standard(2),
+            stride: vec![2, 1],
+            padding_low: dims(&[1, 0]),
+            padding_high: dims(&[0, 0]),
+            base_dilation: vec![1; 2],
+            kernel_dilation: vec![1; 2],
+            feature_groups: 1,
+            batch_groups: 1,
+        };
+        let y = b.op(op, &[p[0], w]).expect("a convolution");
+        vec![relu(b, y)]
+    });
     check("conv_1d", &[noise(&[1, 8, 50], 1)], |b, p| {
         let w = constant(b, &[24, 8, 5], 3);
         vec![conv(b, p[0], w, (2, 1, 1, 1))]
@@ -272,6 +291,7 @@ fn transposed_convolutions() {
         (8, 8, 3, 2, 1, 2, 1, 1, 9),
         (8, 8, 2, 3, 1, 1, 1, 1, 5),
         (3, 1, 5, 2, 2, 3, 1, 1, 6),
+        (32, 1, 5, 2, 2, 3, 1, 1, 9),
         (8, 16, 3, 4, 2, 0, 2, 1, 6),
         (16, 16, 3, 2, 2, 2, 1, 16, 6),
         (16, 32, 3, 2, -1, 1, 1, 2, 6),

@@ -11,7 +11,7 @@ use crate::form::{conv_halo, conv_is_direct};
 use crate::target::Target;
 use cranelift_entity::SecondaryMap;
 use graven_ir::infer::InferError;
-use graven_ir::{Category, Constants, Dim, Graph, Node, NodeId, Op, Shape, ValueId};
+use graven_ir::{Category, Constants, Dim, Graph, Node, NodeId, Op, ValueId};
 
 /// The graph with its relayouts, and the layouts of its values.
 pub fn run(constants: &Constants, graph: &Graph, target: &Target) -> Result<(Graph, Layouts), InferError> {
@@ -44,6 +44,12 @@ pub fn run(constants: &Constants, graph: &Graph, target: &Target) -> Result<(Gra
     pass.result.set_results(results);
     Ok((pass.result, pass.layouts))
 }
+
+/// Channels that are cut or joined at multiples of this stay in blocks.
+const MOVED_CHANNELS: i64 = 4;
+
+/// Of channels these many apart too.
+const SPACED_CHANNELS: [i64; 2] = [2, 4];
 
 struct Pass<'a> {
     constants: &'a Constants,
@@ -186,13 +192,16 @@ impl Pass<'_> {
             return all_plain();
         }
         let result = node.results[0];
+        let (moves_channels, reduced_rank) = (self.moves_channels(node), self.reduced_rank(node));
         let wants = |value: &ValueId| {
             let other = &self.graph.ty(*value).shape;
             let same_channels = other.len() == shape.len() && other.get(1) == shape.get(1) && !other[1].is(1);
-            match same_channels && (blocked(value) || other == &shape) {
-                true if blocked(value) => None,
-                true => Some(Layout::blocked(shape.len(), self.block)),
-                false => plain(value),
+            let cut_channels = moves_channels && other.len() == shape.len();
+            let is_reduced = Some(other.len()) == reduced_rank && self.channels(*value) % self.block == 0;
+            match blocked(value) {
+                true if same_channels || cut_channels || is_reduced => None,
+                false if same_channels && other == &shape => Some(Layout::blocked(shape.len(), self.block)),
+                _ => plain(value),
             }
         };
         let result_layout = (shape.len() >= 3).then(|| self.blocked(result));
@@ -249,25 +258,62 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether channels are joined or cut.
+    fn moves_channels(&self, node: &Node) -> bool {
+        let moves = |graph: &Graph, node: &Node| match &node.op {
+            Op::Concat { axis } => *axis == 1,
+            Op::Slice { .. } => {
+                graph.ty(node.operands[0]).shape.get(1) != graph.ty(node.results[0]).shape.get(1)
+            }
+            _ => false,
+        };
+        match node.regions.first() {
+            Some(region) => region.order().iter().any(|id| moves(region, region.node(*id))),
+            None => moves(self.graph, node),
+        }
+    }
+
+    /// The rank of what the node's only reduction reduces. Several may depend on each other, which only row-major operands have a schedule for.
+    fn reduced_rank(&self, node: &Node) -> Option<usize> {
+        let is_reduction = |node: &&Node| matches!(node.op, Op::Reduce { .. });
+        let Some(region) = node.regions.first() else {
+            return Some(node).filter(is_reduction).map(|node| self.graph.ty(node.operands[0]).rank());
+        };
+        let mut reductions = region
+            .order()
+            .into_iter()
+            .map(|id| region.node(id))
+            .filter(is_reduction)
+            .map(|node| node.operands[0]);
+        let operand = reductions.next()?;
+        reductions.next().is_none().then(|| region.ty(operand).rank())
+    }
+
     fn op_keeps_channels(&self, graph: &Graph, node: &Node) -> bool {
         let untouched = |axis: usize| axis != 1;
         let rank = node.results.first().map_or(0, |result| graph.ty(*result).rank());
-        let even = |shape: &Shape| shape.get(1).and_then(Dim::as_const).is_some_and(|c| c % self.block == 0);
+        // Parts of vectors are moved where blocks meet blocks at these places.
+        let even = |place: &Dim| place.as_const().is_some_and(|place| place % MOVED_CHANNELS == 0);
         match &node.op {
             Op::ReduceWindow { size, stride, padding_low, padding_high, .. } => {
                 rank >= 3 && size[1] == 1 && stride[1] == 1 && padding_low[1].is(0) && padding_high[1].is(0)
             }
             Op::Concat { axis } => {
-                rank >= 3 && (untouched(*axis) || node.operands.iter().all(|v| even(&graph.ty(*v).shape)))
+                let channels = |value: &ValueId| graph.ty(*value).shape.get(1).is_some_and(even);
+                rank >= 3 && (untouched(*axis) || node.operands.iter().all(channels))
             }
             Op::Reduce { axes, .. } => {
                 let shape = &graph.ty(node.operands[0]).shape;
                 axes.iter().all(|axis| *axis >= 2) && axes.len() + 2 == shape.len()
             }
             Op::Broadcast { .. } | Op::Constant { .. } | Op::Silu | Op::Gelu { .. } => true,
-            Op::Slice { start, limit, stride } => {
-                let operand = &graph.ty(node.operands[0]).shape;
-                rank >= 3 && start[1].is(0) && limit[1] == operand[1] && stride[1] == 1
+            Op::Slice { start, stride, .. } => {
+                let some = |start: &Dim| start.as_const().is_some_and(|start| start < stride[1]);
+                rank >= 3
+                    && match stride[1] {
+                        1 => even(&start[1]),
+                        stride => SPACED_CHANNELS.contains(&stride) && some(&start[1]),
+                    }
             }
             Op::Pad { low, high, interior } => rank >= 3 && low[1].is(0) && high[1].is(0) && interior[1] == 0,
             Op::Gather { axis } => rank >= 3 && *axis >= 2 && graph.ty(node.operands[1]).rank() == 1,

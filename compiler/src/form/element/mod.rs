@@ -16,6 +16,7 @@ mod movement;
 
 pub use accumulate::{combiner, identity, multiply_add, place_dims};
 pub use indexing::{checked, clamped};
+pub use movement::map_index;
 
 use super::FormError;
 use super::schedule::reduction::RowView;

@@ -6,11 +6,13 @@
 //! * [`neutral`]: ops that give an operand back
 //! * [`arithmetic`]: functions of elements
 //! * [`movement`]: reshapes, transposes, broadcasts, reversals
+//! * [`chains`]: chains of movement ops that are one slice
 //! * [`slices`]: slices, concatenations, paddings, gathers
 //! * [`convolution`]: padding into convolutions
 //! * [`facts`]: what is known about values
 
 mod arithmetic;
+mod chains;
 mod convolution;
 pub mod facts;
 pub mod movement;
@@ -47,6 +49,7 @@ const RULES: &[Rule] = &[
     movement::as_reshape,
     movement::broadcast_source,
     movement::sliced_broadcast,
+    chains::chain_as_slice,
     slices::slice_of_slice,
     slices::slice_of_concat,
     slices::concat,

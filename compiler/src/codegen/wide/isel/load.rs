@@ -11,6 +11,9 @@ use graven_ir::DType;
 use regalloc2::VReg;
 use smallvec::smallvec;
 
+/// Elements between neighbours up to which whole vectors are loaded and picked from.
+const MOST_SPACED: i64 = 4;
+
 impl Isel<'_> {
     /// `Load`.
     pub fn load(
@@ -48,6 +51,10 @@ impl Isel<'_> {
                 }
                 let part = self.load_broadcast(memory, &shape, mem);
                 Parts::from_elem(part, shape.parts)
+            }
+            (Spread::Strided(stride @ 2..=MOST_SPACED), None) if memory.bytes() == 4 && !shape.is_partial() => {
+                let mem = self.address(address)?;
+                self.load_spaced(&shape, mem, *stride as usize)
             }
             _ => self.load_lanes(memory, &shape, address, spread, mask)?,
         };

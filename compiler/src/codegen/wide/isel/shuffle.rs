@@ -1,6 +1,7 @@
 //! Shuffles and horizontal reductions.
 
 use super::super::inst::{Op, Width};
+use super::super::vcode::Mem;
 use super::Isel;
 use super::shape::{Parts, Shape};
 use crate::codegen::CodegenError;
@@ -59,6 +60,31 @@ impl Isel<'_> {
         Ok(places.chunks(per_part).map(|places| self.gather_words(places, width)).collect())
     }
 
+    /// Elements of 32 bits that lie a few elements apart: whole vectors that hold them, and permutations. Nothing behind the last element is read.
+    pub fn load_spaced(&mut self, shape: &Shape, first: Mem, stride: usize) -> Parts {
+        let lanes = shape.part_lanes();
+        let last = (lanes - 1) * stride + 1 - lanes;
+        let starts: SmallVec<[usize; 4]> = (0..stride).map(|n| (n * lanes).min(last)).collect();
+        (0..shape.parts)
+            .map(|part| {
+                let registers: SmallVec<[VReg; 4]> = starts
+                    .iter()
+                    .map(|start| {
+                        let mem = self.further(first, ((part * lanes * stride + start) * 4) as i64);
+                        self.b.def(Op::Load, shape.width, &[mem.into()])
+                    })
+                    .collect();
+                let places: Vec<Source> = (0..lanes)
+                    .map(|lane| {
+                        let n = lane * stride / lanes;
+                        Source { register: registers[n], lane: lane * stride - starts[n] }
+                    })
+                    .collect();
+                self.gather_words(&places, shape.width)
+            })
+            .collect()
+    }
+
     /// A register from 32-bit lanes of others, which have the width at most.
     fn gather_words(&mut self, places: &[Source], width: Width) -> VReg {
         let mut sources: SmallVec<[VReg; 4]> = SmallVec::new();
@@ -73,11 +99,14 @@ impl Isel<'_> {
         if is_whole(sources[0]) {
             return sources[0];
         }
-        let mut result = self.permuted(sources[0], places, width);
-        for source in &sources[1..] {
-            result = self.merged(result, *source, places, width);
+        if let [first, second, rest @ ..] = &sources[..]
+            && self.level.avx512
+        {
+            let both = self.picked((*first, *second), places, width);
+            return rest.iter().fold(both, |result, source| self.merged(result, *source, places, width));
         }
-        result
+        let first = self.permuted(sources[0], places, width);
+        sources[1..].iter().fold(first, |result, source| self.merged(result, *source, places, width))
     }
 
     /// The lanes that come from one register at their places; the others are undefined.
@@ -96,6 +125,18 @@ impl Isel<'_> {
         }
         let indices = self.lanes_constant(&shape, |lane| lane_of(lane) as u64, 0);
         self.b.def(Op::Perm32, width, &[indices.into(), register.into()])
+    }
+
+    /// The lanes that come from two registers at their places; the others are undefined (AVX-512).
+    fn picked(&mut self, (first, second): (VReg, VReg), places: &[Source], width: Width) -> VReg {
+        let count = width.bytes() / 4;
+        let index = |lane: usize| match places.get(lane) {
+            Some(place) if place.register == first => place.lane as u64,
+            Some(place) if place.register == second => (count + place.lane) as u64,
+            _ => lane as u64,
+        };
+        let indices = self.lanes_constant(&words(width), index, 0);
+        self.b.def(Op::PermTwo32, width, &[first.into(), indices.into(), second.into()])
     }
 
     /// `so_far` with the lanes that come from one register.

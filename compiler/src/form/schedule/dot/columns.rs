@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use crate::form::FormError;
 use crate::form::schedule::contraction::tile::{self, Tile};
+use crate::form::schedule::pointwise::transpose;
 use crate::form::schedule::{Argument, Context, Draft};
 use crate::form::view::Lane;
 use crate::kernel::{Access, BufferId, Spread, Type, Val};
@@ -18,10 +19,24 @@ pub enum Columns {
     Scratch {
         /// The panel.
         buffer: BufferId,
-        /// Whether whole vectors of columns can be loaded from the operand.
-        contiguous: bool,
+        /// How the operand is read.
+        order: Order,
     },
 }
+
+/// In which order the right operand lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Whole vectors of columns can be loaded.
+    Columns,
+    /// Vectors along the contraction can be loaded, and squares of them turned around in registers.
+    Contraction,
+    /// Neither.
+    Apart,
+}
+
+/// Lanes of the smallest squares that are turned around.
+const NARROWEST_SQUARE: u16 = 4;
 
 /// Tiles of rows below which a panel isn't worth a copy.
 const COPIED_ROW_TILES: i64 = 4;
@@ -36,31 +51,18 @@ impl Columns {
             let argument = Argument::Packed { operand: *operand, packing };
             return Columns::Packed(draft.packed(argument, problem.dtype, elements));
         }
-        let contiguous = Columns::contiguous(draft, context, problem);
-        if contiguous && problem.rows.upper() < COPIED_ROW_TILES * tile.rows {
+        let order = Order::of(draft, context, problem);
+        // In place there are no vectors of fewer columns.
+        let even = problem.columns.modulo(&Dim::from(i64::from(tile.lanes))).is(0);
+        if order == Order::Columns && even && problem.rows.upper() < COPIED_ROW_TILES * tile.rows {
             return Columns::InPlace;
         }
         let elements = &problem.depth * width;
         let buffer = draft.builder.buffer("panel", problem.dtype, elements, Access::Scratch);
-        Columns::Scratch { buffer, contiguous }
+        Columns::Scratch { buffer, order }
     }
 
-    fn contiguous(draft: &Draft, context: &Context, problem: &Problem) -> bool {
-        let lanes = context.target.lanes(problem.dtype.bytes());
-        if !problem.columns.modulo(&Dim::from(i64::from(lanes))).is(0) {
-            return false;
-        }
-        let lane = Lane::new(lanes);
-        let block = problem.columns.as_const().unwrap_or(0) / i64::from(lanes);
-        let base = graven_ir::Symbol::new("column", 0, (block - 1).max(0));
-        let column = Dim::from(base) * i64::from(lanes) + Dim::from(&lane.symbol);
-        let k = Dim::from(graven_ir::Symbol::new("k", 0, problem.depth.upper().max(1) - 1));
-        let batch = problem.batch.iter().map(|_| Dim::ZERO).collect::<Vec<_>>();
-        let place = draft.evaluator.in_memory(problem.rhs, &problem.rhs_index(&batch, &column, &k));
-        place.and_then(|(_, address)| lane.split(&address)).is_some_and(|(_, stride)| stride == 1)
-    }
-
-    /// Fills the scratch panel of `valid` columns from `first` on.
+    /// Fills the scratch panel of `valid` columns from `first` on. Lanes of the last vector that have no column become zero.
     pub fn fill(
         &self,
         draft: &mut Draft,
@@ -69,23 +71,25 @@ impl Columns {
         first: &Dim,
         (valid, tile): (i64, &Tile),
     ) -> Result<(), FormError> {
-        let Columns::Scratch { buffer, contiguous } = self else { return Ok(()) };
-        let Draft { builder: b, evaluator, .. } = draft;
-        let width = tile.columns();
-        let lanes = if *contiguous { tile.lanes } else { 1 };
-        let nest = b.open_loop((&Dim::ZERO, &problem.depth, 1), &[]);
-        for column in (0..width).step_by(usize::from(lanes)) {
-            let element = if column < valid {
-                let lane = (lanes > 1).then(|| Lane::new(lanes));
-                let offset = lane.as_ref().map_or(Dim::ZERO, |lane| Dim::from(&lane.symbol));
-                let index = problem.rhs_index(batch, &(first + column + offset), &nest.index);
-                evaluator.scope(|e| e.with_lane(lane, |e| e.value(b, problem.rhs, &index)))?
-            } else {
-                b.constant(0.0, Type::vector(problem.dtype, lanes))
-            };
-            b.store(element, *buffer, &(&nest.index * width + column), Spread::Contiguous, None);
+        let Columns::Scratch { buffer, order } = self else { return Ok(()) };
+        let mut panel = Panel { draft, problem, buffer: *buffer, batch, first, valid, tile };
+        let (whole, depth) = (panel.whole_blocks(*order), problem.depth.clone());
+        if !whole.is(0) {
+            let nest = panel.draft.builder.open_loop((&Dim::ZERO, &whole, tile.lanes.into()), &[]);
+            panel.squares(&nest.index)?;
+            panel.draft.builder.close_loop(nest, Vec::new());
         }
-        b.close_loop(nest, Vec::new());
+        let rest = &depth - &whole;
+        if rest.is(0) {
+            return Ok(());
+        }
+        if !whole.is(0) && rest.as_const().is_some() {
+            // The last squares overlap those before.
+            return panel.squares(&(&depth - i64::from(tile.lanes)));
+        }
+        let nest = panel.draft.builder.open_loop((&whole, &depth, 1), &[]);
+        panel.line(&nest.index, *order == Order::Columns)?;
+        panel.draft.builder.close_loop(nest, Vec::new());
         Ok(())
     }
 
@@ -139,4 +143,124 @@ impl Columns {
 fn packed_place(problem: &Problem, (batch, panel): (&[Dim], &Dim), k: &Dim, tile: &Tile) -> Dim {
     let panels = problem.columns.ceil_div(&Dim::from(tile.columns()));
     ((problem.flat_batch(batch) * panels + panel) * &problem.depth + k) * tile.columns()
+}
+
+impl Order {
+    fn of(draft: &Draft, context: &Context, problem: &Problem) -> Order {
+        let lanes = context.target.lanes(problem.dtype.bytes());
+        let vectors = problem.columns.as_const().unwrap_or(0) / i64::from(lanes);
+        let lane = Lane::new(lanes);
+        let base = graven_ir::Symbol::new("column", 0, (vectors - 1).max(0));
+        let column = Dim::from(base) * i64::from(lanes) + Dim::from(&lane.symbol);
+        let k = Dim::from(graven_ir::Symbol::new("k", 0, problem.depth.upper().max(1) - 1));
+        let batch = problem.batch.iter().map(|_| Dim::ZERO).collect::<Vec<_>>();
+        let place = draft.evaluator.in_memory(problem.rhs, &problem.rhs_index(&batch, &column, &k));
+        let together = place.and_then(|(_, address)| lane.split(&address)).is_some_and(|(_, step)| step == 1);
+        if vectors > 0 && together {
+            return Order::Columns;
+        }
+        let squares = lanes >= NARROWEST_SQUARE && problem.depth.lower() >= i64::from(lanes);
+        match squares && problem.rhs_lies_together(draft, lanes) {
+            true => Order::Contraction,
+            false => Order::Apart,
+        }
+    }
+}
+
+/// A panel that is being filled.
+struct Panel<'p, 'd, 'a> {
+    draft: &'d mut Draft<'a>,
+    problem: &'p Problem,
+    buffer: BufferId,
+    batch: &'p [Dim],
+    /// The first column.
+    first: &'p Dim,
+    /// Columns that exist.
+    valid: i64,
+    tile: &'p Tile,
+}
+
+impl Panel<'_, '_, '_> {
+    /// Places of the contraction that are taken in squares.
+    fn whole_blocks(&self, order: Order) -> Dim {
+        let lanes = i64::from(self.tile.lanes);
+        match order {
+            Order::Contraction => self.problem.depth.floor_div(&Dim::from(lanes)) * lanes,
+            Order::Columns | Order::Apart => Dim::ZERO,
+        }
+    }
+
+    /// First columns of the vectors.
+    fn vectors(&self) -> impl Iterator<Item = i64> + use<> {
+        (0..self.valid).step_by(usize::from(self.tile.lanes))
+    }
+
+    fn value(&mut self, column: &Dim, k: &Dim, lane: Option<Lane>) -> Result<Val, FormError> {
+        let index = self.problem.rhs_index(self.batch, &(self.first + column), k);
+        let (rhs, Draft { builder: b, evaluator, .. }) = (self.problem.rhs, &mut *self.draft);
+        evaluator.scope(|e| e.with_lane(lane, |e| e.value(b, rhs, &index)))
+    }
+
+    fn store(&mut self, value: Val, column: i64, k: &Dim) {
+        let place = k * self.tile.columns() + column;
+        self.draft.builder.store(value, self.buffer, &place, Spread::Contiguous, None);
+    }
+
+    /// As many places of the contraction as a vector has lanes, from `k` on: vectors along the contraction, turned around.
+    fn squares(&mut self, k: &Dim) -> Result<(), FormError> {
+        let lanes = i64::from(self.tile.lanes);
+        for start in self.vectors() {
+            let mut columns = Vec::with_capacity(usize::from(self.tile.lanes));
+            for column in start..start + lanes {
+                let lane = Lane::new(self.tile.lanes);
+                columns.push(match column < self.valid {
+                    true => self.value(&Dim::from(column), &(k + Dim::from(&lane.symbol)), Some(lane))?,
+                    false => {
+                        let ty = Type::vector(self.problem.dtype, self.tile.lanes);
+                        self.draft.builder.constant(0.0, ty)
+                    }
+                });
+            }
+            let turned = transpose(&mut self.draft.builder, &columns);
+            for (n, vector) in turned.into_iter().enumerate() {
+                self.store(vector, start, &(k + n as i64));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last columns that exist at a place of the contraction, if they lie in memory.
+    fn masked(&mut self, start: i64, k: &Dim) -> Option<Val> {
+        let index = self.problem.rhs_index(self.batch, &(self.first + start), k);
+        let (view, element) = self.draft.evaluator.in_memory(self.problem.rhs, &index)?;
+        let ty = Type::vector(self.problem.dtype, self.tile.lanes);
+        let b = &mut self.draft.builder;
+        let mask = b.tail_mask(&Dim::from(self.valid - start), ty);
+        Some(b.load(view.buffer, &element, ty, Spread::Contiguous, Some(mask)))
+    }
+
+    /// One place of the contraction, in vectors where `together`.
+    fn line(&mut self, k: &Dim, together: bool) -> Result<(), FormError> {
+        let lanes = i64::from(self.tile.lanes);
+        for start in self.vectors() {
+            if together && start + lanes <= self.valid {
+                let lane = Lane::new(self.tile.lanes);
+                let vector = self.value(&(Dim::from(&lane.symbol) + start), k, Some(lane))?;
+                self.store(vector, start, k);
+                continue;
+            }
+            if together && let Some(vector) = self.masked(start, k) {
+                self.store(vector, start, k);
+                continue;
+            }
+            for column in start..start + lanes {
+                let element = match column < self.valid {
+                    true => self.value(&Dim::from(column), k, None)?,
+                    false => self.draft.builder.constant(0.0, Type::vector(self.problem.dtype, 1)),
+                };
+                self.store(element, column, k);
+            }
+        }
+        Ok(())
+    }
 }

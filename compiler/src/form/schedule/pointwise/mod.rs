@@ -15,6 +15,7 @@ mod tile;
 
 pub use describe::{cost, group_lanes, name, unflatten};
 pub use nest::previous_power_of_two;
+pub use tile::transpose;
 
 use super::{Context, Draft, Scheduled};
 use crate::form::FormError;
@@ -24,7 +25,10 @@ use crate::form::layout::Layout;
 use crate::form::view::{Lane, View, store};
 use crate::kernel::Val;
 use access::Accesses;
-use graven_ir::{Dim, Op, ValueId};
+use graven_ir::{Dim, Graph, Op, ValueId};
+
+/// Elements of blocks that are worth loops of their own.
+const NARROWEST_BLOCK: i64 = 4;
 
 /// Values that are computed and stored in one loop nest.
 struct Part {
@@ -46,12 +50,38 @@ impl Part {
         Part { values, results, start, offset: vec![Dim::ZERO; shape.len()], extents: shape.to_vec() }
     }
 
+    /// The result's layout, with blocks that lie within one block of the result and of each operand, wherever channels are cut or joined at places that allow it.
+    fn layout(&self, graph: &Graph, results: &[Layout]) -> Layout {
+        let mut layout = results[self.results[0]].clone();
+        let Some(block) = &mut layout.block else { return layout };
+        let mut size = block.size;
+        let mut meet = |place: &Dim| {
+            let place = place.as_const().unwrap_or(0);
+            while place % size != 0 {
+                size /= 2;
+            }
+        };
+        meet(&self.start[block.axis]);
+        for id in graph.order() {
+            if let Op::Slice { start, stride, .. } = &graph.node(id).op
+                && stride.get(block.axis) == Some(&1)
+            {
+                meet(&start[block.axis]);
+            }
+        }
+        if size >= NARROWEST_BLOCK {
+            block.size = size;
+        }
+        layout
+    }
+
     /// The part, or where its blocks are uneven, the whole blocks and what is left.
     fn even(self, layout: &Layout) -> Vec<Part> {
         let Some(block) = layout.block else { return vec![self] };
         let extent = self.extents[block.axis].as_const().unwrap_or(0);
         let whole = extent / block.size * block.size;
-        if whole == 0 || whole == extent || !self.start[block.axis].is(0) {
+        let aligned = self.start[block.axis].modulo(&Dim::from(block.size)).is(0);
+        if whole == 0 || whole == extent || !aligned {
             return vec![self];
         }
         let slice = |from: i64, count: i64| {
@@ -74,10 +104,10 @@ pub fn schedule(group: &Group, context: &Context) -> Result<Vec<Scheduled>, Form
         .into_iter()
         .filter(|part| !group.graph.ty(part.values[0]).elements().is(0))
         .flat_map(|part| {
-            let layout = &context.results[part.results[0]];
-            part.even(layout)
+            let layout = part.layout(&group.graph, &context.results);
+            part.even(&layout).into_iter().map(move |part| (part, layout.clone()))
         })
-        .map(|part| kernel(group, context, &part))
+        .map(|(part, layout)| kernel(group, context, &part, &layout))
         .collect()
 }
 
@@ -113,8 +143,7 @@ fn concat_parts(group: &Group) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-fn kernel(group: &Group, context: &Context, part: &Part) -> Result<Scheduled, FormError> {
-    let layout = &context.results[part.results[0]];
+fn kernel(group: &Group, context: &Context, part: &Part, layout: &Layout) -> Result<Scheduled, FormError> {
     let mut domain = Domain::of(layout, &part.extents);
     let accesses = Accesses::of(group, context, part, &mut domain)?;
     let lanes = group_lanes(&group.graph, context);
@@ -122,7 +151,8 @@ fn kernel(group: &Group, context: &Context, part: &Part) -> Result<Scheduled, Fo
 
     let mut draft = Draft::new(&name(group), group, context);
     let views: Vec<View> = part.results.iter().map(|n| draft.result(group, context, *n)).collect();
-    let mut body = Body { draft: &mut draft, domain: &domain, part, views: &views, lanes };
+    let blocked = layout.block.is_some();
+    let mut body = Body { draft: &mut draft, domain: &domain, part, views: &views, lanes, blocked };
     match shuffled {
         Some(side) => tile::nest(&mut body, side)?,
         None => nest::nest(&mut body, &nest::pieces(group, part, &domain), group.graph.order().len())?,
@@ -136,6 +166,8 @@ struct Body<'d, 'a> {
     part: &'d Part,
     views: &'d [View],
     lanes: u16,
+    /// Whether the innermost coordinate lies in blocks.
+    blocked: bool,
 }
 
 impl Body<'_, '_> {

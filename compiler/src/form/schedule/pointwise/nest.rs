@@ -16,6 +16,9 @@ const FEW_TASKS: i64 = 8;
 /// Vectors of a short innermost coordinate that are written one after the other instead of as a loop.
 const MOST_UNROLLED: i64 = 4;
 
+/// Lanes of the vectors that what is left behind wider ones is computed in, at least.
+const NARROWEST: i64 = 4;
+
 /// Nodes up to which a group counts as small enough to be written several times.
 const SMALL_GROUP: usize = 12;
 
@@ -157,7 +160,7 @@ fn inner(body: &mut Body, pieces: &Pieces, coordinates: &mut Vec<Dim>, unroll: i
     Ok(())
 }
 
-/// The places `start..end` of the innermost coordinate: vectors, then the rest one by one.
+/// The places `start..end` of the innermost coordinate: vectors, ever narrower ones of what is left, then the rest one by one.
 fn innermost(
     body: &mut Body,
     outer: &[Dim],
@@ -169,25 +172,29 @@ fn innermost(
         Some(length) => i64::from(body.lanes).min(previous_power_of_two(length)),
         None => body.lanes.into(),
     };
-    let mut done = start.clone();
-    let mut steps = vec![unroll, 1];
+    let narrower = std::iter::successors(Some(lanes / 2), |lanes| Some(lanes / 2));
+    let mut steps = vec![(lanes, unroll), (lanes, 1)];
+    steps.extend(narrower.take_while(|lanes| *lanes >= NARROWEST).map(|lanes| (lanes, 1)));
     steps.dedup();
-    for count in steps {
-        if lanes == 1 && count > 1 {
-            continue;
-        }
+    let mut done = start.clone();
+    for (lanes, count) in steps.into_iter().filter(|(lanes, _)| *lanes > 1) {
         let step = lanes * count;
         let whole = (end - &done).floor_div(&Dim::from(step)) * step;
         if whole.is(0) {
             continue;
         }
         let middle = &done + &whole;
-        let nest = body.draft.builder.open_loop((&done, &middle, step), &[]);
+        // Where a coordinate stands for several that were blocked, places as multiples of the step take apart into blocks and lanes.
+        let trips = whole.floor_div(&Dim::from(step));
+        let nest = match body.blocked {
+            true => body.draft.builder.open_loop((&Dim::ZERO, &trips, 1), &[]),
+            false => body.draft.builder.open_loop((&done, &middle, step), &[]),
+        };
+        let first = if body.blocked { &done + &nest.index * step } else { nest.index.clone() };
         for n in 0..count {
-            let lane = (lanes > 1).then(|| Lane::new(lanes as u16));
-            let place = &nest.index + n * lanes;
-            let place = lane.as_ref().map_or(place.clone(), |lane| place + Dim::from(&lane.symbol));
-            body.point(outer, place, lane)?;
+            let lane = Lane::new(lanes as u16);
+            let place = &first + n * lanes + Dim::from(&lane.symbol);
+            body.point(outer, place, Some(lane))?;
         }
         body.draft.builder.close_loop(nest, Vec::new());
         done = middle;

@@ -57,8 +57,8 @@ pub fn nest(body: &mut Body, side: Side) -> Result<(), FormError> {
     let mut domain = body.domain.clone();
     domain.move_before_last(side.coordinate);
     let rank = domain.rank();
-    let mut body =
-        Body { draft: body.draft, domain: &domain, part: body.part, views: body.views, lanes: body.lanes };
+    let Body { part, views, lanes, blocked, .. } = *body;
+    let mut body = Body { draft: body.draft, domain: &domain, part, views, lanes, blocked };
     let wide = side.lanes.max(LINE);
     let columns = &domain.extents[rank - 2];
     let tasks: Vec<Dim> =
