@@ -52,7 +52,9 @@ impl Isel<'_> {
                 let part = self.load_broadcast(memory, &shape, mem);
                 Parts::from_elem(part, shape.parts)
             }
-            (Spread::Strided(stride @ 2..=MOST_SPACED), None) if memory.bytes() == 4 && !shape.is_partial() => {
+            (Spread::Strided(stride @ 2..=MOST_SPACED), None)
+                if memory.bytes() == 4 && !shape.is_partial() =>
+            {
                 let mem = self.address(address)?;
                 self.load_spaced(&shape, mem, *stride as usize)
             }
