@@ -318,4 +318,17 @@ pub struct Program {
     pub weights: Vec<WeightsPart>,
     /// Size of the weights blob in bytes.
     pub weights_bytes: u64,
+    /// What a train step has beside its code.
+    pub training: Option<Training>,
+}
+
+/// How the states of a train step begin, and what its result is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Training {
+    /// First values of the first states; the others begin as zeros.
+    pub initial: Vec<Tensor>,
+    /// How many states the result consists of, from the first on.
+    pub saved_states: usize,
+    /// The number of steps that the schedule is made for, or 0 if it goes with any number.
+    pub steps: u64,
 }

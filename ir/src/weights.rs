@@ -185,6 +185,16 @@ pub fn write_weights(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<(), Wei
     std::fs::set_permissions(path, permissions).map_err(failed)
 }
 
+/// The bytes of a file of tensors under their names.
+///
+/// # Errors
+/// [`WeightsError::Name`], [`WeightsError::Write`].
+pub fn weights_bytes(tensors: &[(&str, &Tensor)]) -> Result<Vec<u8>, WeightsError> {
+    let notes = notes(tensors)?;
+    let stored = tensors.iter().map(|(name, tensor)| (*name, Stored(tensor)));
+    safetensors::serialize(stored, notes).map_err(WeightsError::Write)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

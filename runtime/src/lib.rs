@@ -9,7 +9,8 @@
 //! - [`model`]: a checked view of a model's descriptor, and the shapes that follow from given inputs;
 //! - [`pool`], [`arena`], [`weights`]: what a run uses;
 //! - [`budget`]: a bound on the memory that the compiler takes;
-//! - [`npy`], [`npz`], [`summary`]: arrays in files and in words;
+//! - [`npy`], [`npz`], [`idx`], [`summary`]: arrays in files and in words;
+//! - [`shuffle`]: the order of samples in training;
 //! - [`sys`]: the operating system.
 //!
 //! It needs a Unix-like system with 64-bit addresses.
@@ -26,10 +27,12 @@ pub mod abi;
 pub mod arena;
 pub mod budget;
 mod error;
+pub mod idx;
 pub mod model;
 pub mod npy;
 pub mod npz;
 pub mod pool;
+pub mod shuffle;
 pub mod standalone;
 pub mod summary;
 pub mod sys;

@@ -118,9 +118,27 @@ impl Piece for Milliseconds {
     }
 }
 
+/// A share in percent, with two digits after the point.
+pub(crate) struct Percent(pub f64);
+
+impl Piece for Percent {
+    fn append(&self, to: &mut String) {
+        append_double(to, c"%.2f %%", self.0 * 100.0);
+    }
+}
+
+/// A loss, with four digits after the point.
+pub(crate) struct Loss(pub f64);
+
+impl Piece for Loss {
+    fn append(&self, to: &mut String) {
+        append_double(to, c"%.4f", self.0);
+    }
+}
+
 fn append_double(to: &mut String, format: &core::ffi::CStr, value: f64) {
     let mut buffer = [0u8; 400];
-    // SAFETY: the buffer is as long as stated, and both formats take one double; the longest text of a
+    // SAFETY: the buffer is as long as stated, and all formats take one double; the longest text of a
     // double under them is 1 + 309 + 1 + 4 characters.
     let length =
         unsafe { libc::snprintf(buffer.as_mut_ptr().cast::<c_char>(), buffer.len(), format.as_ptr(), value) };

@@ -48,6 +48,7 @@ impl LoadedModel {
     pub fn write(&self, product: Product, path: &Path) -> Result<(), Error> {
         let target = self.options.target()?;
         let mut program = self.program(&target)?;
+        program.training = self.training.clone();
         if let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) {
             program.name = stem.to_string();
         }

@@ -44,4 +44,4 @@ pub use options::{Accuracy, Backend, Observer, Options, Remark, WeightsMode};
 pub use port::Signature;
 pub use session::{Session, StepTime};
 pub use source::{Compiler, LoadedModel, ReadTextError, TextError, read_json, read_text};
-pub use trainer::{Evaluator, StepReport, Trainer};
+pub use trainer::{Evaluator, StepReport, Trainer, train_step_model};

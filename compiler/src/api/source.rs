@@ -3,9 +3,10 @@
 use super::{CompiledModel, Options};
 use crate::error::{Error, Place};
 use crate::import::onnx::{self, ModelInfo};
-use crate::import::{ImportOptions, ImportReport, Imported, MemoryBudget};
+use crate::import::{BatchNorm, ImportOptions, ImportReport, Imported, MemoryBudget};
+use crate::program::Training;
 use bytes::Bytes;
-use graven_ir::{Module, json, text};
+use graven_ir::{Module, Tensor, json, text};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,7 +61,13 @@ impl Compiler {
     }
 
     fn loaded(&self, source: Source) -> LoadedModel {
-        LoadedModel { options: Arc::new(self.options.clone()), source, shapes: BTreeMap::new() }
+        LoadedModel {
+            options: Arc::new(self.options.clone()),
+            source,
+            shapes: BTreeMap::new(),
+            batch_norm: BatchNorm::AsWritten,
+            training: None,
+        }
     }
 }
 
@@ -78,12 +85,26 @@ pub struct LoadedModel {
     source: Source,
     /// Shapes of inputs that the user states beforehand.
     shapes: BTreeMap<String, Vec<usize>>,
+    /// Statistics of batch normalisation in ONNX models.
+    batch_norm: BatchNorm,
+    /// What a train step has beside its code.
+    pub(super) training: Option<Training>,
 }
 
 impl LoadedModel {
     /// The same model for inputs of these shapes only.
     pub fn with_input_shapes(self, shapes: BTreeMap<String, Vec<usize>>) -> LoadedModel {
         LoadedModel { shapes, ..self }
+    }
+
+    /// The same model with other statistics in its batch normalisations. Only ONNX models know them as such; modules stay as they are.
+    pub fn with_batch_norm(self, batch_norm: BatchNorm) -> LoadedModel {
+        LoadedModel { batch_norm, ..self }
+    }
+
+    /// The same model as a train step whose states begin so: see [`train_step_model`](super::train_step_model).
+    pub(super) fn with_training(self, training: Training) -> LoadedModel {
+        LoadedModel { training: Some(training), ..self }
     }
 
     /// The module, with extents bound as far as the options say.
@@ -118,6 +139,7 @@ impl LoadedModel {
         ImportOptions {
             dims: self.options.dims.clone(),
             input_shapes: shapes.clone(),
+            batch_norm: self.batch_norm,
             memory: self.options.max_memory.map_or_else(MemoryBudget::unlimited, MemoryBudget::new),
             ..ImportOptions::default()
         }
@@ -171,6 +193,27 @@ impl LoadedModel {
             Source::OnnxBytes(bytes) => onnx::describe_bytes(bytes.clone(), &options).map(Some),
             Source::Module(_) => Ok(None),
         }
+    }
+
+    /// Writes an ONNX model to a file, with these values for the initialisers of their names. Everything else stays as it is, byte for byte.
+    ///
+    /// # Errors
+    /// Unsupported for a module, and for names that no initialiser has; bad input for files that can't be read or written and values that don't fit.
+    pub fn write_onnx(&self, values: &[(Arc<str>, Tensor)], path: &Path) -> Result<(), Error> {
+        let values: Vec<(&str, &Tensor)> = values.iter().map(|(name, value)| (&**name, value)).collect();
+        match &self.source {
+            Source::OnnxFile(model) => onnx::write_updated_file(model, &values, path),
+            Source::OnnxBytes(bytes) => onnx::write_updated_bytes(bytes, &values, path),
+            Source::Module(_) => {
+                let reason = "comes from no ONNX file, so there is none to write new values to";
+                Err(Error::unsupported(Place::new("the model"), reason))
+            }
+        }
+    }
+
+    /// Whether the model comes from ONNX.
+    pub fn is_onnx(&self) -> bool {
+        !matches!(self.source, Source::Module(_))
     }
 
     /// Compiles the model for this process. A model with extents that the options leave open is compiled when inputs of new shapes come.

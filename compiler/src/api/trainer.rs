@@ -1,10 +1,11 @@
 //! Training a model in this process.
 
-use super::{Compiler, Options, Session, Statistics, TensorView, TensorViewMut};
+use super::{Compiler, LoadedModel, Options, Session, Statistics, TensorView, TensorViewMut};
 use crate::autograd::GradError;
 use crate::emit::dtypes::native_order;
 use crate::emit::jit::SessionError;
 use crate::error::{Error, Place};
+use crate::program::Training;
 use crate::train::random::RANDOM_KEY;
 use crate::train::step::{STEP, module_of};
 use crate::train::{StepOptions, TrainStep, evaluation, train_step, training_function};
@@ -124,6 +125,36 @@ fn initialise(session: &mut Session, step: &TrainStep) -> Result<(), Error> {
         session.set_state(place, &state.initial)?;
     }
     Ok(())
+}
+
+/// The train step of the model's function as a model to be written to a file: its inputs are the model's and the targets, its outputs the loss and, for
+/// losses over classes, the number of right predictions, its states the parameters, the model's own, moments, and the number of steps. `steps` is the
+/// number of steps that the schedule is made for, or 0 if it goes with any number.
+///
+/// As an object it comes with the first values of the states; as an executable it trains from files.
+///
+/// # Errors
+/// Those of [`Trainer::new`].
+pub fn train_step_model(
+    model: &Module,
+    options: &StepOptions,
+    compile: Options,
+    steps: u64,
+) -> Result<LoadedModel, Error> {
+    let mut model = model.clone();
+    let function = existing(training_function(&model))?;
+    let step = train_step(&mut model.constants, &function, options).map_err(gradient_error)?;
+    if step.states.iter().any(|state| *state.name == *RANDOM_KEY) {
+        let reason =
+            "draws random numbers in training, which a step that is compiled ahead of time can't seed";
+        return Err(Error::unsupported(Place::new("the model"), reason));
+    }
+    let module = module_of(&model, &step);
+    let saved_states = step.parameters + step.model_states;
+    // Moments and the number of steps begin as zeros.
+    let initial = step.states.into_iter().take(saved_states).map(|state| state.initial).collect();
+    let training = Training { initial, saved_states, steps };
+    Ok(Compiler::new(compile).module(module).with_training(training))
 }
 
 /// Computes loss and right predictions for given parameters, without an update.

@@ -43,7 +43,11 @@ pub(super) fn is_npy(path: &Path) -> Result<bool, Failure> {
     Ok(npy::is_npy(&start))
 }
 
-fn array(path: &Path, read: Result<npy::Array<'_>, graven_runtime::Error>) -> Result<Tensor, Failure> {
+/// What was read from a file as a tensor.
+pub(super) fn array(
+    path: &Path,
+    read: Result<npy::Array<'_>, graven_runtime::Error>,
+) -> Result<Tensor, Failure> {
     let array = read.map_err(|error| match error.exit_code() {
         3 => Failure::Compiler(Error::unsupported(
             Place::new(format!("`{}`", path.display())),

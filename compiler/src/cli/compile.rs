@@ -1,10 +1,11 @@
 //! `graven compile`.
 
 use super::arguments::{BackendName, ModelArguments};
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::model::load;
+use super::train::{Bound, StepArguments};
 use super::{arrays, output, text};
-use crate::api::{Listing, LoadedModel, Product, WeightsMode};
+use crate::api::{Listing, LoadedModel, Options, Product, WeightsMode, train_step_model};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,17 @@ pub(super) struct Arguments {
     /// What makes the code
     #[arg(long, value_enum, default_value_t)]
     backend: BackendName,
+    /// Compile the train step instead of the model; as an executable it trains from files
+    #[arg(long, requires = "batch")]
+    train: bool,
+    /// Samples per step
+    #[arg(long, value_name = "N", requires = "train", help_heading = "Train step")]
+    batch: Option<usize>,
+    /// Number of steps, for a schedule that depends on it
+    #[arg(long, value_name = "N", requires = "train", help_heading = "Train step")]
+    steps: Option<u64>,
+    #[command(flatten)]
+    step: Option<StepArguments>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -65,12 +77,7 @@ enum Weights {
 
 impl Arguments {
     pub(super) fn execute(self) -> Outcome {
-        let mut options = self.model.options(self.backend)?;
-        options.target = self.target;
-        options.weights = match self.weights {
-            Weights::Embed => WeightsMode::Embed,
-            Weights::File => WeightsMode::File,
-        };
+        let options = self.options()?;
         options.target()?;
         let _limits = self.model.limits();
         let mut loaded = load(&self.model.model, options)?;
@@ -78,6 +85,12 @@ impl Arguments {
             let arrays = arrays::read(path, None)?;
             let shapes = arrays.into_iter().map(|(name, tensor)| (name, tensor.shape().to_vec()));
             loaded = loaded.with_input_shapes(shapes.collect());
+        }
+        match (&self.step, self.batch.filter(|_| self.train)) {
+            (Some(step), Some(batch)) => loaded = self.train_step(step, batch, loaded)?,
+            (None, Some(_)) => return Err(Failure::usage("--train needs --loss NAME and --optimizer NAME")),
+            (Some(_), None) => return Err(Failure::usage("loss, optimizer and the like need --train")),
+            (None, None) => {}
         }
         let product = match self.emit {
             Emit::Exe => Product::Executable,
@@ -90,6 +103,36 @@ impl Arguments {
             Emit::Kir => return list(&loaded, Listing::Kernels, &self.output),
         };
         Ok(loaded.write(product, &self.output)?)
+    }
+
+    /// The train step of a model for batches of this size.
+    fn train_step(
+        &self,
+        step: &StepArguments,
+        batch: usize,
+        loaded: LoadedModel,
+    ) -> Result<LoadedModel, Failure> {
+        let steps = match (step.needs_length(), self.steps) {
+            (true, None) => {
+                return Err(Failure::usage("the schedule depends on the number of steps; give --steps N"));
+            }
+            (true, Some(steps)) => steps,
+            (false, _) => 0,
+        };
+        let options = self.options()?;
+        let bound = Bound::new(&loaded.with_batch_norm(step.batch_norm()), batch)?;
+        let step = step.options(&bound, steps, 0)?;
+        Ok(train_step_model(&bound.module, &step, options, steps)?)
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let mut options = self.model.options(self.backend)?;
+        options.target.clone_from(&self.target);
+        options.weights = match self.weights {
+            Weights::Embed => WeightsMode::Embed,
+            Weights::File => WeightsMode::File,
+        };
+        Ok(options)
     }
 }
 

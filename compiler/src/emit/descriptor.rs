@@ -23,6 +23,8 @@ pub enum Pointee {
     Extents,
     /// The embedded weights.
     Weights,
+    /// The first values of states.
+    InitialStates,
 }
 
 /// Bytes with pointers to be filled in.

@@ -7,6 +7,7 @@ mod example;
 use super::descriptor::state_bytes;
 use super::identifier::{distinct, prefix};
 use super::object::ObjectFacts;
+use super::training::{initial_bytes, state_offsets};
 use crate::codegen::cranelift::entry::extents::ComputedExtents;
 use crate::program::{Port, Program};
 use crate::target::Target;
@@ -209,7 +210,26 @@ impl<'a> Header<'a> {
             self.member_comment(w, "state", port)?;
             writeln!(w, "    {} *{name};", c_type(port.ty.dtype))?;
         }
-        writeln!(w, "}} {}_state;\n", self.prefix)
+        writeln!(w, "}} {}_state;\n", self.prefix)?;
+        self.initial_states(w)
+    }
+
+    /// How the states of a train step begin.
+    fn initial_states(&self, w: &mut String) -> fmt::Result {
+        let Some(training) = &self.program.training else { return Ok(()) };
+        let (m, capitals) = (&self.prefix, &self.capitals);
+        writeln!(
+            w,
+            "/* How the states begin, in one block of {capitals}_STATE_BYTES: these bytes, then zeros. */"
+        )?;
+        writeln!(w, "#define {capitals}_INITIAL_STATE_BYTES ((uint64_t){}u)", initial_bytes(training))?;
+        writeln!(w, "extern const unsigned char {m}_initial_states[];")?;
+        writeln!(w, "/* Where each state begins in this block. */")?;
+        for (name, offset) in self.states.iter().zip(state_offsets(self.program)) {
+            let name = name.to_ascii_uppercase();
+            writeln!(w, "#define {capitals}_STATE_{name}_OFFSET ((uint64_t){offset}u)")?;
+        }
+        writeln!(w)
     }
 
     fn dims(&self, w: &mut String) -> fmt::Result {

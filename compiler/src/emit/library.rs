@@ -93,7 +93,8 @@ pub fn write_static_library(
 fn exported(program: &Program, prefix: &str, format: BinaryFormat) -> Vec<String> {
     let underscore = if format == BinaryFormat::Macho { "_" } else { "" };
     let extents = !ComputedExtents::of(program).dims.is_empty();
-    let names = ["run", "check_cpu", "model"].into_iter().chain(extents.then_some("extents"));
+    let initial = program.training.is_some().then_some("initial_states");
+    let names = ["run", "check_cpu", "model"].into_iter().chain(extents.then_some("extents")).chain(initial);
     names.map(|name| format!("{underscore}{prefix}_{name}")).collect()
 }
 

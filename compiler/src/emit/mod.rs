@@ -4,6 +4,7 @@
 //! * [`weights`], `packing`, [`packed`]: the constants of a program in memory and in files
 //! * [`dtypes`]: element types of the compiler and of the interface
 //! * [`descriptor`]: what a generic caller needs to know about a model
+//! * [`training`]: what train steps have beside the model
 //! * [`object`]: objects for linkers
 //! * [`header`]: what C programs include
 //! * [`archive`], [`linker`]: the formats and tools of libraries and executables
@@ -30,4 +31,5 @@ mod packing;
 mod samples;
 #[cfg(test)]
 mod tests;
+pub mod training;
 pub mod weights;

@@ -4,12 +4,13 @@ use super::descriptor::{Blob, Descriptor, Pointee, WeightsFacts};
 use super::file::{folder, write_atomically};
 use super::identifier;
 use super::packed::PackedWeights;
+use super::training;
 use super::weights::WeightsError;
 use crate::codegen::cranelift::entry::{self, EntryError, EntryFunctions, EntryNames};
 use crate::codegen::cranelift::isa;
 use crate::codegen::program::{CompileThreads, compile_kernels};
 use crate::codegen::{CodegenError, KernelCompiler};
-use crate::program::Program;
+use crate::program::{Program, Training};
 use crate::target::Target;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, UserFuncName, types};
@@ -101,8 +102,10 @@ pub fn write_object(
     path: &Path,
 ) -> Result<ObjectFacts, ObjectError> {
     let embed = options.weights == WeightsPlacement::Embed && program.weights_bytes > 0;
-    if embed && program.weights_bytes > MOST_EMBEDDED {
-        return Err(ObjectError::TooLarge { bytes: program.weights_bytes });
+    let initial = program.training.as_ref().map_or(0, training::initial_bytes);
+    let embedded = initial.saturating_add(if embed { program.weights_bytes } else { 0 });
+    if embedded > MOST_EMBEDDED {
+        return Err(ObjectError::TooLarge { bytes: embedded });
     }
     let kernels = compile_kernels(program, target, compiler, options.threads)?;
     let packed = PackedWeights::new(program, folder(path), endianness(target))?;
@@ -120,8 +123,12 @@ pub fn write_object(
     let functions = entry::define(&mut parts.module, program, target, &kernels, &names, data)?;
     let descriptor = Descriptor::new(program, target, weights);
     let model = parts.descriptor(&descriptor, &functions, data)?;
+    let training = match &program.training {
+        Some(training) => Some(parts.training(training, endianness(target))?),
+        None => None,
+    };
     if options.main {
-        parts.main(model)?;
+        parts.main(model, training)?;
     }
     let product = parts.module.finish();
     let symbol = data.map(|data| product.data_symbol(data));
@@ -199,6 +206,28 @@ impl<'p> Parts<'p> {
         Ok(model)
     }
 
+    /// Defines `m_initial_states`, and what an executable's main function takes beside the descriptor.
+    fn training(&mut self, training: &Training, endianness: Endianness) -> Result<DataId, ObjectError> {
+        let name = format!("{}_initial_states", self.prefix);
+        let initial = self.module.declare_data(&name, Linkage::Export, false, false)?;
+        let mut description = DataDescription::new();
+        description.define(training::initial_states(training, endianness).into_boxed_slice());
+        description.set_align(graven_runtime::abi::ALIGNMENT as u64);
+        self.module.define_data(initial, &description)?;
+        let blob = training::description(training, endianness);
+        let name = format!("{}.training", self.prefix);
+        let id = self.module.declare_data(&name, Linkage::Local, false, false)?;
+        let mut description = DataDescription::new();
+        description.define(blob.bytes.into_boxed_slice());
+        description.set_align(8);
+        let initial = self.module.declare_data_in_data(initial, &mut description);
+        for (place, _) in blob.pointers {
+            description.write_data_addr(place as u32, initial, 0);
+        }
+        self.module.define_data(id, &description)?;
+        Ok(id)
+    }
+
     fn blob(
         &mut self,
         id: DataId,
@@ -228,21 +257,27 @@ impl<'p> Parts<'p> {
                 Pointee::Weights => {
                     weights.into_iter().for_each(|data| description.write_data_addr(place, data, 0));
                 }
+                Pointee::InitialStates => {
+                    return Err(ObjectError::Bug("the descriptor has no initial states".into()));
+                }
             }
         }
         Ok(self.module.define_data(id, &description)?)
     }
 
-    /// `int main(int argc, char **argv) { return graven_main(argc, argv, &m_model); }`
-    fn main(&mut self, model: DataId) -> Result<(), ObjectError> {
+    /// `int main(int argc, char **argv) { return graven_main(argc, argv, &m_model); }`; a train step calls `graven_train_main`, which takes the
+    /// training as well.
+    fn main(&mut self, model: DataId, training: Option<DataId>) -> Result<(), ObjectError> {
         let pointer = AbiParam::new(types::I64);
         let mut main = Signature::new(self.module.isa().default_call_conv());
         main.params.extend([AbiParam::new(types::I32), pointer]);
         main.returns.push(AbiParam::new(types::I32));
         let mut callee = main.clone();
-        callee.params.push(pointer);
+        let described: Vec<DataId> = [model].into_iter().chain(training).collect();
+        callee.params.extend(described.iter().map(|_| pointer));
         let id = self.module.declare_function("main", Linkage::Export, &main)?;
-        let callee = self.module.declare_function("graven_main", Linkage::Import, &callee)?;
+        let name = if training.is_some() { "graven_train_main" } else { "graven_main" };
+        let callee = self.module.declare_function(name, Linkage::Import, &callee)?;
         let mut function = Function::with_name_signature(UserFuncName::default(), main);
         let mut context = FunctionBuilderContext::new();
         let mut builder = FunctionBuilder::new(&mut function, &mut context);
@@ -251,10 +286,12 @@ impl<'p> Parts<'p> {
         builder.switch_to_block(entry);
         builder.seal_block(entry);
         let callee = self.module.declare_func_in_func(callee, builder.func);
-        let model = self.module.declare_data_in_func(model, builder.func);
-        let model = builder.ins().symbol_value(types::I64, model);
-        let (count, arguments) = (builder.block_params(entry)[0], builder.block_params(entry)[1]);
-        let call = builder.ins().call(callee, &[count, arguments, model]);
+        let mut values = builder.block_params(entry).to_vec();
+        for data in described {
+            let data = self.module.declare_data_in_func(data, builder.func);
+            values.push(builder.ins().symbol_value(types::I64, data));
+        }
+        let call = builder.ins().call(callee, &values);
         let code = builder.inst_results(call)[0];
         builder.ins().return_(&[code]);
         builder.finalize(self.module.isa().frontend_config());

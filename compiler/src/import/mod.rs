@@ -2,6 +2,7 @@
 //!
 //! * [`onnx`]: ONNX models
 //! * [`ImportOptions`]: what the user says about symbolic extents and inputs
+//! * [`BatchNorm`]: which statistics batch normalisation uses
 //! * [`MemoryBudget`]: how much memory an import may take
 //! * [`Imported`], [`ImportReport`]: what comes out
 
@@ -12,7 +13,7 @@ pub use budget::{MemoryBudget, MemoryExhausted};
 
 use crate::error::UnsupportedNode;
 use graven_ir::{Module, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a named extent of the inputs may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,20 @@ pub enum DimBinding {
     Fixed(i64),
     /// Any value from the first to the second: it stays a run-time extent (`--dim N=1..=32`).
     Range(i64, i64),
+}
+
+/// Which statistics `BatchNormalization` uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchNorm {
+    /// What the node says: the running ones, or those of the batch in its training mode.
+    #[default]
+    AsWritten,
+    /// The running ones, whatever the node says.
+    Running,
+    /// Those of the batch, with the biased variance. Running statistics that are initialisers of the model become states of the function, blended as
+    /// running · momentum + batch · (1 − momentum) with the unbiased variance, as PyTorch does. A state's first value is the module's constant of
+    /// its name.
+    Batch,
 }
 
 /// What the user says about a model's inputs.
@@ -35,6 +50,8 @@ pub struct ImportOptions {
     pub input_shapes: BTreeMap<String, Vec<usize>>,
     /// Values of inputs, which become constants and disappear from the signature.
     pub inputs: BTreeMap<String, Tensor>,
+    /// Which statistics batch normalisation uses.
+    pub batch_norm: BatchNorm,
     /// Memory that the import may take.
     pub memory: MemoryBudget,
 }
@@ -48,9 +65,11 @@ pub struct Imported {
     pub report: ImportReport,
 }
 
-/// What an importer could not translate.
+/// What an importer could not translate, and what it found out about constants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportReport {
     /// Nodes that can't be compiled. In a successful import no output depends on them.
     pub unsupported: Vec<UnsupportedNode>,
+    /// Names of constants that are running statistics of batch normalisations: no gradient trains them.
+    pub statistics: BTreeSet<String>,
 }

@@ -1,6 +1,7 @@
 //! Training as graphs: a train step is a function like any other, and is compiled like one.
 //!
 //! * [`loss`]: losses of predictions against targets
+//! * `logits`: losses that hold a model's last softmax or sigmoid
 //! * [`optimizer`]: update rules of parameters
 //! * [`schedule`]: learning rates over the steps
 //! * [`clip`]: bounds on gradients
@@ -14,6 +15,7 @@
 
 pub mod clip;
 pub mod initializer;
+mod logits;
 pub mod loss;
 pub mod optimizer;
 pub mod random;

@@ -10,7 +10,7 @@
 use super::optimizer::Rate;
 use super::random::{self, RANDOM_KEY};
 use super::signature::{self, Signature};
-use super::{Clip, Loss, Optimizer, Schedule};
+use super::{Clip, Loss, Optimizer, Schedule, logits};
 use crate::autograd::{GradError, grad, keep_for_gradient};
 use graven_ir::infer::InferError;
 use graven_ir::{
@@ -67,7 +67,8 @@ pub fn training_function(model: &Module) -> Option<&Function> {
     model.functions.iter().find(|function| function.name == TRAIN).or_else(|| model.functions.first())
 }
 
-/// The constants that a model trains if nothing else is said: all float ones with a name, but for those that stand for states in evaluation.
+/// The constants that a model trains if nothing else is said: all float ones with a name, but for those that stand for states in evaluation. An importer
+/// says which others are statistics ([`ImportReport::statistics`](crate::import::ImportReport::statistics)).
 pub fn trainable(model: &Module) -> Vec<ConstantId> {
     let states: Vec<&Arc<str>> = model.functions.iter().flat_map(|function| &function.states).collect();
     let is_parameter = |constant: &Constant| {
@@ -101,7 +102,7 @@ pub struct TrainStep {
 /// Name of the state that counts the steps: an i64 scalar.
 pub const STEP: &str = "train.step";
 
-/// The train step of a model's function.
+/// The train step of a model's function. States of the function go on from step to step; a state's first value is the constant of its name, or zeros.
 ///
 /// # Errors
 /// [`GradError::Usage`] for options that do not fit the function; see [`GradError`].
@@ -113,6 +114,7 @@ pub fn train_step(
     if options.trainable.is_empty() {
         return Err(GradError::Usage("the model has no parameter to train".into()));
     }
+    let forward = &logits::for_loss(forward, options.prediction, options.loss)?;
     let parameters = parameters(constants, options);
     let model_states = model_states(constants, forward, options)?;
     let graph = keep_for_gradient(constants, &forward.graph)?;
@@ -177,6 +179,7 @@ pub fn evaluation(
     kept: &[Arc<str>],
     options: &StepOptions,
 ) -> Result<TrainStep, GradError> {
+    let forward = &logits::for_loss(forward, options.prediction, options.loss)?;
     let is_kept = |constant: &Constant| {
         kept.contains(&constant.name) && !constant.name.is_empty() && !forward.states.contains(&constant.name)
     };

@@ -5,3 +5,4 @@ mod misuse;
 mod products;
 mod reports;
 mod text;
+mod train;

@@ -5,9 +5,9 @@ use graven::emit::descriptor::{WeightsFacts, state_bytes};
 use graven::emit::header::header;
 use graven::emit::identifier;
 use graven::emit::object::ObjectFacts;
-use graven::program::{Binding, Port, Program, SlotId, Step};
+use graven::program::{Binding, Port, Program, SlotId, Step, Training};
 use graven::target::Target;
-use graven_ir::{DType, Dim, Symbol, TensorType};
+use graven_ir::{DType, Dim, Symbol, Tensor, TensorType};
 use std::process::Command;
 
 const STRICT: &str = "-Wall -Wextra -Wpedantic -Werror";
@@ -122,6 +122,19 @@ fn odd_names_compile() {
     let state = format!("sizeof(odd_state) == {} * sizeof(void *)", ODD.len());
     let dims = format!("sizeof(odd_dims) == {} * sizeof(int64_t)", ODD.len() + 1);
     compile(&odd("odd"), true, &[pointers, state, dims, "offsetof(odd_io, x) == 0".into()]);
+}
+
+#[test]
+fn train_steps_compile() {
+    let initial = vec![Tensor::from_f32s(vec![17], &[0.5; 17]).expect("a tensor")];
+    let training = Some(Training { initial, saved_states: 1, steps: 0 });
+    compile(&Program { training: training.clone(), ..odd("odd") }, true, &[]);
+    let states =
+        vec![port("w", DType::F32, &[Dim::from(17i64)]), port("w.m", DType::F32, &[Dim::from(17i64)])];
+    let program = Program { name: "step".into(), states, training, ..Program::default() };
+    let sizes =
+        ["STEP_INITIAL_STATE_BYTES == 128", "STEP_STATE_BYTES == 256", "STEP_STATE_W_M_OFFSET == 128"];
+    compile(&program, true, &sizes.map(String::from));
 }
 
 #[test]

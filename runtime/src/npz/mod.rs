@@ -1,13 +1,15 @@
 //! NumPy's `.npz` files: a ZIP archive with a `.npy` file per array.
 //!
 //! Format: PKWARE's APPNOTE.TXT 6.3.10, with its 64-bit extension (4.5.3). Members may be stored or deflated; they are
-//! written stored, with a fixed date, so that equal arrays make equal files.
+//! written stored, with a fixed date, so that equal arrays make equal files. `gzip` reads single compressed files.
 
 mod crc32;
+mod gzip;
 mod inflate;
 mod read;
 mod write;
 
+pub use gzip::{gunzip, is_gzip};
 pub use read::Archive;
 pub use write::Writer;
 

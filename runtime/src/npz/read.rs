@@ -200,7 +200,7 @@ fn extra_64(extra: &[u8]) -> Result<&[u8], Error> {
 }
 
 /// Decompresses to exactly `size` bytes.
-fn decompress(compressed: &[u8], size: u64) -> Result<Vec<u8>, Error> {
+pub(super) fn decompress(compressed: &[u8], size: u64) -> Result<Vec<u8>, Error> {
     let most = (compressed.len() as u64).saturating_mul(MAX_EXPANSION);
     let size = usize::try_from(size).ok().filter(|size| *size as u64 <= most).ok_or_else(truncated)?;
     let mut result = Vec::new();

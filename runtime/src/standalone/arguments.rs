@@ -48,7 +48,7 @@ impl<'a> Arguments<'a> {
 }
 
 /// A word as a flag and the value behind its equals sign.
-fn split(word: &CStr) -> (&str, Option<&CStr>) {
+pub(super) fn split(word: &CStr) -> (&str, Option<&CStr>) {
     let bytes = word.to_bytes_with_nul();
     match bytes.iter().position(|byte| *byte == b'=') {
         Some(equals) if bytes.starts_with(b"--") => {
@@ -59,14 +59,14 @@ fn split(word: &CStr) -> (&str, Option<&CStr>) {
     }
 }
 
-fn set<T>(slot: &mut Option<T>, value: T, flag: &str) -> Result<(), Error> {
+pub(super) fn set<T>(slot: &mut Option<T>, value: T, flag: &str) -> Result<(), Error> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(Error::bad_input(text!("% is given twice", flag))),
     }
 }
 
-fn threads(value: &CStr) -> Result<usize, Error> {
+pub(super) fn threads(value: &CStr) -> Result<usize, Error> {
     parse(value.to_bytes())
         .and_then(|number| usize::try_from(number).ok())
         .filter(|number| (1..=MAX_WORKERS).contains(number))

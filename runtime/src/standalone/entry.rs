@@ -5,6 +5,7 @@ use core::ffi::{c_char, c_int};
 use core::panic::PanicInfo;
 use core::ptr;
 
+use super::train::Training;
 use crate::abi;
 use crate::sys::file::print;
 
@@ -20,6 +21,21 @@ pub unsafe extern "C" fn graven_main(
 ) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { super::main(argc, argv, model) }
+}
+
+/// The main function of an executable that trains: see [`super::train::main`].
+///
+/// # Safety
+/// As [`super::train::main`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn graven_train_main(
+    argc: c_int,
+    argv: *const *const c_char,
+    model: &'static abi::Model,
+    training: &'static Training,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { super::train::main(argc, argv, model, training) }
 }
 
 /// Memory from the C library.

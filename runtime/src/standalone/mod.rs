@@ -13,6 +13,7 @@ mod bench;
 mod entry;
 mod inputs;
 mod run;
+pub mod train;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +33,20 @@ use arguments::Arguments;
 /// `arguments` are `count` strings that end with a zero, the program's name first, and `model` is a descriptor that
 /// says the truth; both for as long as the process lives.
 pub unsafe fn main(count: i32, arguments: *const *const c_char, model: &'static abi::Model) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { start(count, arguments, model, act) }
+}
+
+/// Checks the descriptor, acts, and tells the user what went wrong.
+///
+/// # Safety
+/// As [`main`].
+unsafe fn start(
+    count: i32,
+    arguments: *const *const c_char,
+    model: &'static abi::Model,
+    act: impl FnOnce(&Model<'_>, &[&CStr]) -> Result<(), Error>,
+) -> i32 {
     let count = usize::try_from(count).unwrap_or(0);
     // SAFETY: the caller's promise.
     let words: Vec<&CStr> =
@@ -57,10 +72,20 @@ fn act(model: &Model<'_>, words: &[&CStr]) -> Result<(), Error> {
         return Ok(());
     }
     if arguments.version {
-        let (runtime, interface) = (env!("CARGO_PKG_VERSION"), u64::from(abi::ABI_VERSION));
-        print(1, &text!("% (graven %, interface %)\n", model.name, runtime, interface));
+        print(1, &version(model));
         return Ok(());
     }
+    check_cpu(model)?;
+    run::run(model, &arguments)
+}
+
+fn version(model: &Model<'_>) -> String {
+    let (runtime, interface) = (env!("CARGO_PKG_VERSION"), u64::from(abi::ABI_VERSION));
+    text!("% (graven %, interface %)\n", model.name, runtime, interface)
+}
+
+/// Whether this CPU can run the model, and nothing else is needed.
+fn check_cpu(model: &Model<'_>) -> Result<(), Error> {
     // SAFETY: the function has no preconditions.
     if model.raw.check_cpu.is_some_and(|check| unsafe { check() } != 0) {
         return Err(Error::unsupported(text!("this CPU lacks features that the model needs: %", model.cpu)));
@@ -70,7 +95,7 @@ fn act(model: &Model<'_>, words: &[&CStr]) -> Result<(), Error> {
             "the model has custom calls, which only an application can give it"
         )));
     }
-    run::run(model, &arguments)
+    Ok(())
 }
 
 const OPTIONS: &str = "  \

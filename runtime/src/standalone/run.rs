@@ -6,7 +6,8 @@ use core::ptr;
 
 use super::arguments::Arguments;
 use super::bench;
-use super::inputs::{self, Inputs};
+use super::inputs;
+pub(super) use super::inputs::Inputs;
 use crate::abi::{self, RunError};
 use crate::arena::Arena;
 use crate::error::Error;
@@ -38,7 +39,7 @@ pub(super) fn run(model: &Model<'_>, arguments: &Arguments<'_>) -> Result<(), Er
 }
 
 /// The weights file of a model that has one.
-fn open_weights(model: &Model<'_>, path: Option<&CStr>) -> Result<Option<MappedFile>, Error> {
+pub(super) fn open_weights(model: &Model<'_>, path: Option<&CStr>) -> Result<Option<MappedFile>, Error> {
     let raw = model.raw;
     if raw.weights_bytes == 0 || !raw.embedded_weights.is_null() {
         return match path {
@@ -69,7 +70,7 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Checks the shapes and allocates outputs, states and arena. The result must not outlive pool and weights.
-    fn new(
+    pub(super) fn new(
         model: &'a Model<'a>,
         pool: &'a Pool,
         inputs: Inputs,
@@ -122,6 +123,16 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The buffer of an input or, behind these, of an output.
+    pub(super) fn io(&mut self, place: usize) -> &mut [u8] {
+        self.io.get_mut(place).map_or(&mut [], |buffer| &mut buffer[..])
+    }
+
+    /// The buffer of a state.
+    pub(super) fn state(&self, place: usize) -> &[u8] {
+        self.states.get(place).map_or(&[], |buffer| &buffer[..])
+    }
+
     /// Writes outputs and new states to the file, then prints a line for each output.
     fn report(&self, output: Option<OutputFile>) -> Result<(), Error> {
         let extents = self.model.extents(&self.symbols);
@@ -144,7 +155,7 @@ impl<'a> Call<'a> {
 }
 
 /// Memory for a tensor of this shape.
-fn allocate(tensor: &Tensor<'_>, shape: &[i64]) -> Result<Arena, Error> {
+pub(super) fn allocate(tensor: &Tensor<'_>, shape: &[i64]) -> Result<Arena, Error> {
     let bytes = tensor.dtype.byte_len(npy::element_count(shape)?).ok_or_else(|| exhausted(usize::MAX))?;
     Arena::new(bytes)
 }

@@ -5,13 +5,14 @@ use super::super::output;
 use super::checkpoint::{self, Checkpoints};
 use super::data::Samples;
 use super::plot::Curves;
-use super::rules::ScheduleName;
-use super::{Bound, input_shape};
+use super::step::{Bound, input_shape};
 use crate::api::{Evaluator, LoadedModel, Options, StepReport, TensorView, Trainer};
 use crate::error::{Error, Place};
+use crate::import::BatchNorm;
 use crate::train::StepOptions;
-use graven_ir::Tensor;
+use graven_ir::{Constant, Tensor};
 use graven_runtime::arena::Arena;
+use graven_runtime::shuffle::shuffled;
 use graven_runtime::sys::file::{OutputFile, Sink};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -23,6 +24,16 @@ use std::sync::Arc;
 pub(super) enum Length {
     Epochs(u64),
     Steps(u64),
+}
+
+impl Length {
+    /// The number of steps over so many samples.
+    pub(super) fn steps(self, samples: usize, batch: usize) -> u64 {
+        match self {
+            Length::Epochs(epochs) => epochs.saturating_mul((samples / batch) as u64),
+            Length::Steps(steps) => steps,
+        }
+    }
 }
 
 /// Inputs and targets.
@@ -39,13 +50,13 @@ pub(super) struct Course {
     pub(super) options: StepOptions,
     pub(super) batch: usize,
     pub(super) length: Length,
-    pub(super) schedule: ScheduleName,
     pub(super) seed: u64,
     pub(super) log: Option<PathBuf>,
     pub(super) plot: Option<PathBuf>,
     pub(super) checkpoint: Option<PathBuf>,
     pub(super) resume: Option<PathBuf>,
     pub(super) output: PathBuf,
+    pub(super) onnx: Option<PathBuf>,
 }
 
 /// A line of the log.
@@ -122,23 +133,6 @@ impl Batch {
     }
 }
 
-/// 0..count in an order that depends on the seed and the epoch only (Fisher and Yates; SplitMix64 by Steele et al., 2014).
-fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut state = seed ^ epoch.wrapping_mul(0xd134_2543_de82_ef95);
-    let mut next = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let mut order: Vec<usize> = (0..count).collect();
-    for place in (1..count).rev() {
-        let other = ((u128::from(next()) * (place as u128 + 1)) >> 64) as usize;
-        order.swap(place, other);
-    }
-    order
-}
-
 /// The log, if one is asked for.
 struct Log(Option<OutputFile>);
 
@@ -152,18 +146,16 @@ impl Log {
 }
 
 impl Course {
-    pub(super) fn run(mut self, data: &Data) -> Outcome {
+    pub(super) fn run(self, data: &Data) -> Outcome {
         let samples = data.train.0.len();
         let per_epoch = (samples / self.batch) as u64;
-        let total = match self.length {
-            Length::Epochs(epochs) => epochs * per_epoch,
-            Length::Steps(steps) => steps,
-        };
-        self.options.schedule = self.schedule.over(total);
+        let total = self.length.steps(samples, self.batch);
         // Before the work, so that unwritable paths are noticed now.
         let mut log = Log(self.log.as_deref().map(output::create).transpose()?);
         let checkpoints = self.checkpoint.as_deref().map(Checkpoints::new).transpose()?;
-        drop(output::create(&self.output)?);
+        for path in [Some(&self.output), self.onnx.as_ref()].into_iter().flatten() {
+            drop(output::create(path)?);
+        }
 
         let mut trainer = Trainer::new(&self.bound.module, &self.options, self.compile.clone())?;
         if let Some(folder) = &self.resume {
@@ -172,7 +164,10 @@ impl Course {
         let mut step = trainer.steps()?;
         let mut curves = Curves::default();
         let mut batch = Batch::new(&data.train, self.batch)?;
-        let mut validation = data.valid.as_ref().map(|valid| Validation::new(&self, valid)).transpose()?;
+        let mut validation = match &data.valid {
+            Some(valid) => Some(Validation::new(&self, valid, &trainer.state_dict()?)?),
+            None => None,
+        };
         while step < total {
             let epoch = step / per_epoch;
             let order = shuffled(samples, self.seed, epoch);
@@ -218,7 +213,11 @@ impl Course {
                 checkpoints.save(&mut trainer)?;
             }
         }
-        checkpoint::write_tensors(&self.output, &trainer.state_dict()?)?;
+        let states = trainer.state_dict()?;
+        checkpoint::write_tensors(&self.output, &states)?;
+        if let Some(onnx) = &self.onnx {
+            self.loaded.write_onnx(&states, onnx)?;
+        }
         if let Some(file) = log.0 {
             file.commit().map_err(|error| Failure::output(&error))?;
         }
@@ -244,16 +243,29 @@ struct Validation<'d> {
 }
 
 impl<'d> Validation<'d> {
-    fn new(course: &Course, data: &'d (Samples, Samples)) -> Result<Validation<'d>, Failure> {
+    fn new(
+        course: &Course,
+        data: &'d (Samples, Samples),
+        states: &[(Arc<str>, Tensor)],
+    ) -> Result<Validation<'d>, Failure> {
+        let loaded = course.loaded.clone().with_batch_norm(BatchNorm::Running);
         let (count, batch) = (data.0.len(), course.batch);
         let mut parts = Vec::new();
         for size in [batch, count % batch] {
             let needed = size > 0 && (size != batch || count >= batch);
             if needed {
-                let shape = input_shape(&course.loaded, size)?;
-                let name = course.loaded.input_names()?.swap_remove(0);
-                let module = course.loaded.module_for(&[(name, shape)].into())?.module;
-                let evaluator = Evaluator::new(&module, &course.options, course.compile.clone())?;
+                let shape = input_shape(&loaded, size)?;
+                let name = loaded.input_names()?.swap_remove(0);
+                let module = loaded.module_for(&[(name, shape)].into())?.module;
+                let own =
+                    |name: &Arc<str>| module.functions.iter().any(|function| function.states.contains(name));
+                let is_state = |constant: &Constant| {
+                    !own(&constant.name) && states.iter().any(|(name, _)| *name == constant.name)
+                };
+                let trained = module.constants.iter().filter(|(_, constant)| is_state(constant));
+                let trainable = trained.map(|(id, _)| id).collect();
+                let options = StepOptions { trainable, ..course.options.clone() };
+                let evaluator = Evaluator::new(&module, &options, course.compile.clone())?;
                 parts.push((evaluator, Batch::new(data, size)?, size));
             }
         }
@@ -273,21 +285,5 @@ impl<'d> Validation<'d> {
             }
         }
         Ok(mean)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orders_are_permutations_that_depend_on_seed_and_epoch() {
-        let order = shuffled(100, 1, 0);
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
-        assert_eq!(order, shuffled(100, 1, 0));
-        assert_ne!(order, shuffled(100, 1, 1));
-        assert_ne!(order, shuffled(100, 2, 0));
     }
 }

@@ -76,6 +76,15 @@ pub(super) enum ScheduleName {
 }
 
 impl ScheduleName {
+    /// Whether it depends on the number of steps.
+    pub(super) fn needs_length(&self) -> bool {
+        match self {
+            ScheduleName::Known(_) => false,
+            ScheduleName::Cosine(_) => true,
+            ScheduleName::Warmup(_, then) => then.needs_length(),
+        }
+    }
+
     /// The schedule for so many steps.
     pub(super) fn over(&self, steps: u64) -> Schedule {
         match self {

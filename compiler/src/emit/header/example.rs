@@ -18,7 +18,10 @@ pub(super) fn write(w: &mut String, header: &Header<'_>) -> fmt::Result {
     let io: Vec<&Port> = program.inputs.iter().chain(&program.outputs).collect();
     lines.buffers("io", &format!("{m}_io"), &io, &header.io)?;
     let states: Vec<&Port> = program.states.iter().collect();
-    lines.buffers("state", &format!("{m}_state"), &states, &header.states)?;
+    match program.training {
+        None => lines.buffers("state", &format!("{m}_state"), &states, &header.states)?,
+        Some(_) => lines.initial_states(header)?,
+    }
     if !program.symbols.is_empty() {
         lines.push(1, format_args!("{m}_dims dims = {{0}};"))?;
     }
@@ -55,6 +58,26 @@ struct Lines<'w>(&'w mut String);
 impl Lines<'_> {
     fn push(&mut self, level: usize, line: fmt::Arguments<'_>) -> fmt::Result {
         writeln!(self.0, " *     {:1$}{line}", "", level * 4)
+    }
+
+    /// The block of states of a train step, which begins with their first values, and the struct with pointers into it.
+    fn initial_states(&mut self, header: &Header<'_>) -> fmt::Result {
+        let Header { prefix: m, capitals, .. } = header;
+        self.push(1, format_args!("static _Alignas(64) unsigned char states[{capitals}_STATE_BYTES];"))?;
+        let bytes = format!("{capitals}_INITIAL_STATE_BYTES");
+        self.push(
+            1,
+            format_args!("for (uint64_t k = 0; k < {bytes}; ++k) states[k] = {m}_initial_states[k];"),
+        )?;
+        self.push(1, format_args!("{m}_state state;"))?;
+        for (port, name) in header.program.states.iter().zip(&header.states) {
+            let (ty, offset) = (c_type(port.ty.dtype), name.to_ascii_uppercase());
+            self.push(
+                1,
+                format_args!("state.{name} = ({ty} *)(states + {capitals}_STATE_{offset}_OFFSET);"),
+            )?;
+        }
+        Ok(())
     }
 
     /// Buffers of the largest size, and the struct with pointers to them.

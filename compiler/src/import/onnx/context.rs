@@ -3,7 +3,7 @@
 use super::failure::{Failure, Result, bad_input, unsupported};
 use super::graph::{Frame, Importer};
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type as kind};
-use super::scope::{Arg, Item, Scope};
+use super::scope::{Arg, Item, Known, LazyConstant, Scope};
 use super::symbolic::SymbolicTensor;
 use graven_ir::{DType, Dim, GraphBuilder, Shape, Tensor, ValueId};
 use smallvec::SmallVec;
@@ -201,6 +201,17 @@ impl<'p> NodeContext<'_, '_, 'p> {
             Some(tensor) if self.is_readable(&tensor) => Ok(tensor),
             Some(tensor) => unsupported(format!("{what} has {} elements, which is too much", tensor.len())),
             None => unsupported(format!("{what} is not constant")),
+        }
+    }
+
+    /// The running statistic that an input is, if it is an initialiser.
+    pub(super) fn statistic(&mut self, place: usize) -> Option<Rc<LazyConstant>> {
+        let arg = self.arg(place).ok()?;
+        match self.scope.known(arg) {
+            Known::Constant(constant) if !constant.name().is_empty() => {
+                Some(self.importer.statistic(arg, self.node.input.get(place)?, constant))
+            }
+            _ => None,
         }
     }
 

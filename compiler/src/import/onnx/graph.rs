@@ -9,7 +9,7 @@ use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, Operato
 use super::scope::{Arg, Item, LazyConstant, Scope};
 use super::{shape_rules, tensor};
 use crate::error::{Error, Place, UnsupportedNode};
-use crate::import::ImportReport;
+use crate::import::{BatchNorm, ImportReport};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::rc::Rc;
@@ -26,6 +26,9 @@ pub(super) struct Importer<'p> {
     pub(super) folder: Folder,
     pub(super) functions: FxHashMap<(&'p str, &'p str, &'p str), &'p FunctionProto>,
     pub(super) report: ImportReport,
+    pub(super) batch_norm: BatchNorm,
+    /// Running statistics that nodes know by another name than the initialiser's.
+    statistics: FxHashMap<(Arg, &'p str), Rc<LazyConstant>>,
     constant_names: FxHashSet<String>,
     nodes_left: usize,
     depth: usize,
@@ -73,7 +76,7 @@ impl<'p> Call<'p> {
 
 impl<'p> Importer<'p> {
     /// An importer of one model.
-    pub(super) fn new(functions: &'p [FunctionProto], folder: Folder) -> Importer<'p> {
+    pub(super) fn new(functions: &'p [FunctionProto], folder: Folder, batch_norm: BatchNorm) -> Importer<'p> {
         let key = |function: &'p FunctionProto| {
             ((domain_name(&function.domain), function.name.as_str(), function.overload.as_str()), function)
         };
@@ -81,6 +84,8 @@ impl<'p> Importer<'p> {
             folder,
             functions: functions.iter().map(key).collect(),
             report: ImportReport::default(),
+            batch_norm,
+            statistics: FxHashMap::default(),
             constant_names: FxHashSet::default(),
             nodes_left: MAX_NODES,
             depth: 0,
@@ -110,6 +115,25 @@ impl<'p> Importer<'p> {
             number += 1;
         }
         unique
+    }
+
+    /// The running statistic that an initialiser is for nodes that know it as `name`. Exporters let nodes share an initialiser through `Identity` where
+    /// the first values are equal; each of its names is a statistic of its own.
+    pub(super) fn statistic(
+        &mut self,
+        arg: Arg,
+        name: &'p str,
+        initial: Rc<LazyConstant>,
+    ) -> Rc<LazyConstant> {
+        if initial.name() == name {
+            return initial;
+        }
+        if let Some(known) = self.statistics.get(&(arg, name)) {
+            return known.clone();
+        }
+        let own = LazyConstant::new(self.unique_name(name), initial.tensor.clone());
+        self.statistics.insert((arg, name), own.clone());
+        own
     }
 
     /// Adds those initialisers of a graph that are `wanted`.

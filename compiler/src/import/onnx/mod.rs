@@ -8,6 +8,7 @@
 //! * `graph`, `scope`, `context`: the walk over the nodes, what is known about values, what a handler sees
 //! * `symbolic`, `shape_rules`, `evaluate`: shape arithmetic that folds on the way
 //! * `ops`: one table of operators, one file per family
+//! * `update`: the same model with other values
 //! * `region`: bodies of control flow
 //!
 //! The walk never fails at a node that can't be compiled: it notes the reason, marks the results, and goes on, so that all such
@@ -31,11 +32,12 @@ mod symbolic;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use info::{InputInfo, ModelInfo, ValueKind, describe_bytes, describe_file};
 
 use crate::error::{Error, Place};
-use crate::import::{ImportOptions, Imported, MemoryBudget};
+use crate::import::{BatchNorm, ImportOptions, Imported, MemoryBudget};
 use bytes::Bytes;
 use file::Folder;
 use graph::{Call, Frame, Importer};
@@ -71,6 +73,24 @@ pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Err
 pub fn import_bytes(bytes: impl Into<Bytes>, options: &ImportOptions) -> Result<Imported, Error> {
     let model = decode_bytes(bytes.into(), options)?;
     import(&model, Folder::none(&options.memory), options)
+}
+
+/// Writes a model file with these values for the initialisers of their names, which have the same types; see [`write_updated_bytes`].
+///
+/// # Errors
+/// Those of [`write_updated_bytes`].
+pub fn write_updated_file(path: &Path, values: &[(&str, &Tensor)], output: &Path) -> Result<(), Error> {
+    let folder = Folder::of(path, &MemoryBudget::unlimited());
+    update::write_with(&file::map_file(path)?, folder, values, output)
+}
+
+/// Writes a model with these values for the initialisers of their names, which have the same types. Everything else keeps its bytes. The file takes its
+/// name only when it is complete; if it would be larger than 2 GiB, new values and what lay outside the model go to the file `output`.data.
+///
+/// # Errors
+/// Bad input for files that can't be read or written, and values that don't fit; unsupported for names that no initialiser has, or several have.
+pub fn write_updated_bytes(bytes: &Bytes, values: &[(&str, &Tensor)], output: &Path) -> Result<(), Error> {
+    update::write_with(bytes, Folder::none(&MemoryBudget::unlimited()), values, output)
 }
 
 fn decode_file(path: &Path, options: &ImportOptions) -> Result<ModelProto, Error> {
@@ -114,7 +134,7 @@ fn import(model: &ModelProto, folder: Folder, options: &ImportOptions) -> Result
     let call = Call::model(&model.opset_import);
     check_opset(&call)?;
     let inputs = bind_inputs(graph, options)?;
-    let mut importer = Importer::new(&model.functions, folder);
+    let mut importer = Importer::new(&model.functions, folder, options.batch_norm);
     let mut constants = Constants::new();
     let function = main_function(&mut importer, &mut constants, graph, call, &inputs, options)?;
     let name = if graph.name.is_empty() { "model" } else { &graph.name };
@@ -151,6 +171,7 @@ fn main_function<'p>(
     options: &ImportOptions,
 ) -> Result<Function, Error> {
     let mut scope = Scope::new(GraphBuilder::new(constants));
+    scope.running = (options.batch_norm == BatchNorm::Batch).then(Vec::new);
     let mut frame = Frame { names: FxHashMap::default(), call };
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut params = Vec::with_capacity(inputs.types.len());
@@ -188,9 +209,12 @@ fn main_function<'p>(
             output_names.push(name.into());
         }
     }
+    let running = scope.running.take().unwrap_or_default();
+    let states = running.iter().map(|statistic| statistic.constant.name().into()).collect();
+    results.extend(running.iter().map(|statistic| statistic.value));
     let mut graph: Graph = scope.builder.finish(results);
     graph.compact();
-    Ok(Function { name: "main".into(), graph, inputs: names, outputs: output_names, states: Vec::new() })
+    Ok(Function { name: "main".into(), graph, inputs: names, outputs: output_names, states })
 }
 
 /// The tensors of an output: the items of a sequence, nothing for an empty optional.

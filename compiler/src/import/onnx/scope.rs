@@ -19,6 +19,11 @@ pub(super) struct LazyConstant {
 }
 
 impl LazyConstant {
+    /// Its name, which may be empty.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A constant with a name that no other has, or with an empty one.
     pub(super) fn new(name: String, tensor: Tensor) -> Rc<LazyConstant> {
         Rc::new(LazyConstant { name, tensor, id: Cell::new(None) })
@@ -73,12 +78,21 @@ pub(super) struct Scope<'m> {
     /// Builds the graph.
     pub(super) builder: GraphBuilder<'m>,
     items: Vec<Item>,
+    /// Running statistics as states, if this is the graph of a function that is to be trained.
+    pub(super) running: Option<Vec<RunningStatistic>>,
+}
+
+/// A running statistic of batch normalisation that is a state of the function.
+pub(super) struct RunningStatistic {
+    pub(super) constant: Rc<LazyConstant>,
+    /// What it is after the nodes so far.
+    pub(super) value: ValueId,
 }
 
 impl<'m> Scope<'m> {
     /// An empty scope.
     pub(super) fn new(builder: GraphBuilder<'m>) -> Scope<'m> {
-        Scope { builder, items: Vec::new() }
+        Scope { builder, items: Vec::new(), running: None }
     }
 
     /// Adds an item.
@@ -141,6 +155,22 @@ impl<'m> Scope<'m> {
             Item::Tensor { known, .. } => known.clone(),
             _ => Known::Nothing,
         }
+    }
+
+    /// A constant as a value of the graph.
+    pub(super) fn constant_value(&mut self, constant: &LazyConstant) -> Result<ValueId, InferError> {
+        constant.build(&mut self.builder)
+    }
+
+    /// The state that a constant with a name becomes, as its place among the running statistics; `None` where there are no states.
+    pub(super) fn running_statistic(&mut self, constant: &Rc<LazyConstant>) -> Option<usize> {
+        let running = self.running.as_mut()?;
+        let found = running.iter().position(|statistic| Rc::ptr_eq(&statistic.constant, constant));
+        Some(found.unwrap_or_else(|| {
+            let value = self.builder.param(constant.tensor.ty(), Some(&constant.name));
+            running.push(RunningStatistic { constant: constant.clone(), value });
+            running.len() - 1
+        }))
     }
 
     /// The elements as formulas, where they are known without computing anything.

@@ -38,6 +38,11 @@ pub(super) fn dtype_of(number: i32) -> Result<DType, String> {
     })
 }
 
+/// The number of an element type in an ONNX file.
+pub(super) fn number_of(dtype: DType) -> i32 {
+    (1..=22).find(|number| dtype_of(*number) == Ok(dtype)).unwrap_or(0)
+}
+
 fn place(proto: &TensorProto) -> Place {
     Place::named("tensor", &proto.name)
 }
@@ -92,6 +97,15 @@ fn packed_bytes(dtype: DType, count: usize) -> usize {
 
 /// The bytes of an external tensor.
 fn external(proto: &TensorProto, dtype: DType, count: usize, folder: &mut Folder) -> Result<Bytes, String> {
+    external_bytes(proto, Some(packed_bytes(dtype, count)), folder)
+}
+
+/// The bytes of an external tensor, which must be so many if that is known.
+pub(super) fn external_bytes(
+    proto: &TensorProto,
+    expected: Option<usize>,
+    folder: &mut Folder,
+) -> Result<Bytes, String> {
     let entry =
         |key: &str| proto.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
     let number = |key: &str| match entry(key) {
@@ -103,12 +117,14 @@ fn external(proto: &TensorProto, dtype: DType, count: usize, folder: &mut Folder
     };
     let location = entry("location").ok_or("external data has no location")?;
     let offset = number("offset")?.unwrap_or(0);
-    let expected = packed_bytes(dtype, count);
-    let length = number("length")?.unwrap_or(expected);
-    if length != expected {
+    let length = number("length")?;
+    if let (Some(length), Some(expected)) = (length, expected)
+        && length != expected
+    {
         return Err(format!("external data has {length} bytes where {expected} are needed"));
     }
     let bytes = folder.open(location)?;
+    let length = length.or(expected).unwrap_or(bytes.len().saturating_sub(offset));
     let end = offset.checked_add(length).filter(|end| *end <= bytes.len());
     let end =
         end.ok_or_else(|| format!("external data ends beyond the {} bytes of `{location}`", bytes.len()))?;

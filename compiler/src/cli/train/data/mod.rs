@@ -1,16 +1,15 @@
 //! Training data in files: one sample per entry of the first dimension.
 //!
-//! * [`idx`]: the format of MNIST, also compressed
 //! * [`csv`]: numbers in rows
 //!
-//! npy and npz files are read as everywhere else.
+//! npy, npz and IDX files are read by the runtime, as in executables.
 
 mod csv;
-mod idx;
 
 use super::super::arrays;
 use super::super::failure::Failure;
 use graven_ir::{DType, Tensor};
+use graven_runtime::idx;
 use std::io::Read;
 use std::path::Path;
 
@@ -24,8 +23,10 @@ pub(super) fn read(path: &Path) -> Result<Tensor, Failure> {
         true => only_array(path)?,
         false => {
             let bytes = decompressed(path, std::fs::read(path).map_err(unreadable)?)?;
-            let parsed = if bytes.starts_with(&[0, 0]) { idx::parse(&bytes) } else { csv::parse(&bytes) };
-            parsed.map_err(|reason| Failure::file(path, reason))?
+            match idx::is_idx(&bytes) {
+                true => arrays::array(path, idx::read(&bytes))?,
+                false => csv::parse(&bytes).map_err(|reason| Failure::file(path, reason))?,
+            }
         }
     };
     match tensor.shape().first() {

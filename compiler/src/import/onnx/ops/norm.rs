@@ -1,6 +1,7 @@
 //! Normalisations.
 
 use super::reduction::{Kind, reduce_over};
+use crate::import::BatchNorm;
 use crate::import::onnx::context::{NodeContext, Output, Outputs, normalize_axes, normalize_axis};
 use crate::import::onnx::failure::{Failure, Result, bad_input, unsupported};
 use graven_ir::{BinaryOp, CompareOp, DType, Dim, Op, Real, ReduceOp, Shape, UnaryOp, ValueId};
@@ -50,7 +51,7 @@ fn moments(c: &mut Context<'_, '_, '_>, x: ValueId, axes: &[usize]) -> Result<[V
     Ok([mean, variance])
 }
 
-/// `BatchNormalization` with given statistics, or those of the batch in training mode.
+/// `BatchNormalization` with running statistics or those of the batch; see [`BatchNorm`].
 pub(super) fn batch_norm(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     let x = c.value(0)?;
     let rank = c.shape(x).len();
@@ -60,31 +61,86 @@ pub(super) fn batch_norm(c: &mut Context<'_, '_, '_>) -> Result<Outputs> {
     }
     let dtype = c.dtype(x);
     let mut vectors = Vec::with_capacity(4);
-    for place in 1..5 {
-        let vector = c.value(place)?;
+    let initializers = [c.statistic(3), c.statistic(4)];
+    for place in 1..5_usize {
+        let vector = match initializers.get(place.wrapping_sub(3)) {
+            Some(Some(statistic)) => c.scope.constant_value(statistic)?,
+            _ => c.value(place)?,
+        };
         let vector = c.cast(vector, dtype)?;
         vectors.push(per_feature(c, vector, rank)?);
     }
     let [scale, bias, mean, variance] = vectors[..] else { return bad_input("needs five inputs") };
-    if !c.flag("training_mode", false)? {
-        return Ok(normalize(c, x, [mean, variance], [Some(scale), Some(bias)], epsilon)?.into());
+    let names = initializers.iter().flatten().map(|constant| constant.name().to_string());
+    c.importer.report.statistics.extend(names);
+    let mode = c.importer.batch_norm;
+    if let (BatchNorm::Batch, [Some(mean), Some(variance)]) = (mode, &initializers) {
+        let places = [c.scope.running_statistic(mean), c.scope.running_statistic(variance)];
+        if let [Some(mean), Some(variance)] = places {
+            return batch_norm_with_states(c, x, [scale, bias], [mean, variance], epsilon);
+        }
+    }
+    if mode == BatchNorm::Running || !c.flag("training_mode", false)? {
+        let y = normalize(c, x, [mean, variance], [Some(scale), Some(bias)], epsilon)?;
+        let unchanged = [c.value(3)?, c.value(4)?];
+        return Ok(Outputs::values([y].into_iter().chain(unchanged)));
     }
     let axes: Vec<usize> = (0..rank).filter(|axis| *axis != 1).collect();
     let statistics = moments(c, x, &axes)?;
     let y = normalize(c, x, statistics, [Some(scale), Some(bias)], epsilon)?;
-    let momentum = c.float_or("momentum", 0.9)?;
     let mut outputs = vec![y];
-    for (running, current) in [mean, variance].into_iter().zip(statistics) {
-        let old = c.binary_scalar(BinaryOp::Mul, running, momentum)?;
-        let new = c.binary_scalar(BinaryOp::Mul, current, 1.0 - momentum)?;
-        let blended = c.binary(BinaryOp::Add, old, new)?;
-        let features = c.ty(blended).elements();
-        let vector = c.reshape(blended, &[features])?;
-        outputs.push(vector);
+    for (place, (running, current)) in [mean, variance].into_iter().zip(statistics).enumerate() {
+        let dtype = c.input_dtype(place + 3)?;
+        outputs.push(blend(c, running, current, dtype)?);
     }
-    for (place, output) in outputs.iter_mut().enumerate().skip(1) {
-        let dtype = c.input_dtype(place + 2)?;
-        *output = c.cast(*output, dtype)?;
+    Ok(Outputs::values(outputs))
+}
+
+/// running · momentum + current · (1 − momentum), as a vector.
+fn blend(c: &mut Context<'_, '_, '_>, running: ValueId, current: ValueId, dtype: DType) -> Result<ValueId> {
+    let momentum = c.float_or("momentum", 0.9)?;
+    let old = c.binary_scalar(BinaryOp::Mul, running, momentum)?;
+    let new = c.binary_scalar(BinaryOp::Mul, current, 1.0 - momentum)?;
+    let blended = c.binary(BinaryOp::Add, old, new)?;
+    let features = c.ty(blended).elements();
+    let vector = c.reshape(blended, &[features])?;
+    Ok(c.cast(vector, dtype)?)
+}
+
+/// Normalisation by the batch, which blends its statistics into the states of these places.
+fn batch_norm_with_states(
+    c: &mut Context<'_, '_, '_>,
+    x: ValueId,
+    [scale, bias]: [ValueId; 2],
+    places: [usize; 2],
+    epsilon: f64,
+) -> Result<Outputs> {
+    let (shape, dtype) = (c.shape(x), c.dtype(x));
+    let axes: Vec<usize> = (0..shape.len()).filter(|axis| *axis != 1).collect();
+    let [mean, variance] = moments(c, x, &axes)?;
+    let y = normalize(c, x, [mean, variance], [Some(scale), Some(bias)], epsilon)?;
+    let count = axes.iter().fold(Dim::ONE, |count, axis| count * shape[*axis].clone());
+    let unbiased = match count.as_const() {
+        Some(count) if count > 1 => {
+            c.binary_scalar(BinaryOp::Mul, variance, count as f64 / (count - 1) as f64)?
+        }
+        Some(_) => return bad_input("statistics of the batch need more than one value per feature"),
+        None => return unsupported("statistics of a batch whose extents are not known"),
+    };
+    let mut outputs = vec![y];
+    for (place, current) in places.into_iter().zip([mean, unbiased]) {
+        let state = c.scope.running.as_ref().and_then(|running| running.get(place));
+        let Some(state) = state.map(|statistic| statistic.value) else {
+            return bad_input("the running statistics vanished");
+        };
+        let wide = c.cast(state, dtype)?;
+        let wide = per_feature(c, wide, shape.len())?;
+        let state_dtype = c.dtype(state);
+        let blended = blend(c, wide, current, state_dtype)?;
+        if let Some(statistic) = c.scope.running.as_mut().and_then(|running| running.get_mut(place)) {
+            statistic.value = blended;
+        }
+        outputs.push(blended);
     }
     Ok(Outputs::values(outputs))
 }

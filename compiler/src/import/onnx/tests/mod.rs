@@ -3,12 +3,14 @@
 //! * [`tensors`]: every encoding of elements
 //! * [`external`]: files beside the model
 //! * [`limits`]: sizes, depths and memory of models that nobody vouches for
+//! * [`update`]: models with new values
 //! * [`report`]: nodes that can't be compiled
 
 mod external;
 mod limits;
 mod report;
 mod tensors;
+mod update;
 
 use super::proto::{
     Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,

@@ -1,4 +1,9 @@
-//! Ten training steps equal those that `training/record.py` has recorded from PyTorch, on all backends, and bit for bit for any number of threads.
+//! Ten training steps equal those that `record.py` has recorded from PyTorch, on all backends, and bit for bit for any number of threads.
+//!
+//! * `networks`: the same for ONNX models, with batch normalisation in both modes
+
+mod network;
+mod networks;
 
 use graven::api::{Backend, Options, TensorView, Trainer};
 use graven::train::{Loss, Optimizer, StepOptions, trainable};
@@ -20,8 +25,8 @@ macro_rules! case {
     ($name:literal, $loss:expr, $optimizer:expr, $rate:expr) => {
         Case {
             name: $name,
-            text: include_str!(concat!("training/", $name, ".gir")),
-            record: include_str!(concat!("training/", $name, ".json")),
+            text: include_str!(concat!($name, ".gir")),
+            record: include_str!(concat!($name, ".json")),
             loss: $loss,
             optimizer: $optimizer,
             learning_rate: $rate,
