@@ -1,6 +1,6 @@
 //! Every kind of fusion group and schedule, compiled and compared with the interpreter.
 
-use graven_ir::BinaryOp::{Add, Max};
+use graven_ir::BinaryOp::{Add, Max, Mul};
 use graven_ir::UnaryOp::{Erf, Exp, Neg, Sigmoid, Sin, Tanh};
 use graven_ir::{ConvDimensions, CumulativeOp, DType, Dim, GraphBuilder, Op, ReduceOp, Tensor, ValueId};
 use graven_tests::differential::{check, noise};
@@ -126,12 +126,32 @@ fn deep_contractions() {
         let y = b.binary(Add, y, bias).expect("bias");
         vec![relu(b, y)]
     });
-    check("deep_conv", &[noise(&[1, 320, 5, 5], 1)], |b, p| {
-        let (w, bias) = (constant(b, &[40, 320, 3, 3], 3), constant(b, &[40, 1, 1], 4));
-        let y = conv(b, p[0], w, (1, 1, 1, 1));
-        let y = b.binary(Add, y, bias).expect("bias");
-        vec![relu(b, y)]
-    });
+    for features in [40, 72] {
+        check(&format!("deep_conv_{features}"), &[noise(&[1, 320, 5, 5], 1)], |b, p| {
+            let (w, bias) = (constant(b, &[features, 320, 3, 3], 3), constant(b, &[features, 1, 1], 4));
+            let y = conv(b, p[0], w, (1, 1, 1, 1));
+            let y = b.binary(Add, y, bias).expect("bias");
+            vec![relu(b, y)]
+        });
+    }
+}
+
+/// Rows in place, rows that fall on the same lines of the cache, rows that are computed: in tiles of uneven size, with places after the last whole block.
+#[test]
+fn rows_of_products() {
+    for (m, k, n) in [(45, 1100, 40), (45, 1003, 150), (30, 1024, 150), (71, 100, 130), (3, 50, 200)] {
+        check(&format!("in_memory_{m}_{k}_{n}"), &[noise(&[m, k], 1)], |b, p| {
+            let w = constant(b, &[k, n], 3);
+            vec![matmul(b, p[0], w, 0, false)]
+        });
+        check(&format!("computed_{m}_{k}_{n}"), &[noise(&[m, k], 1), noise(&[m, 1], 2)], |b, p| {
+            let (w, scale) = (constant(b, &[k, n], 3), constant(b, &[k], 4));
+            let x = b.binary(Add, p[0], p[1]).expect("a sum");
+            let x = b.binary(Mul, x, scale).expect("a product");
+            let y = matmul(b, x, w, 0, false);
+            vec![relu(b, y)]
+        });
+    }
 }
 
 #[test]

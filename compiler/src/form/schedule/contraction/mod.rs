@@ -1,8 +1,10 @@
 //! What matrix products and convolutions share: the register tile and its epilogue.
 //!
 //! * [`tile`]: how many rows and vectors of columns a tile has, from a cost model
+//! * [`tiling`]: how rows are cut into tiles
 
 pub mod tile;
+pub mod tiling;
 
 use super::Draft;
 use crate::form::FormError;

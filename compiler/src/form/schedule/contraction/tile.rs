@@ -18,7 +18,7 @@ pub const MOST_BODY: i64 = 768;
 const MOST_VECTORS: i64 = 8;
 
 /// Bytes of a line of the caches.
-const LINE_BYTES: i64 = 64;
+pub const LINE_BYTES: i64 = 64;
 
 /// Cycles until the sum of a multiply-add can be added to.
 const LATENCY: f64 = 4.0;
@@ -49,6 +49,22 @@ pub struct Extents {
     pub columns: i64,
     /// Places of the contraction.
     pub depth: i64,
+    /// Whether rows are cut into tiles of nearly equal size, or into whole tiles and a rest.
+    pub even: bool,
+}
+
+impl Extents {
+    /// How many tiles of how many rows there are, with `most` rows in a tile.
+    fn row_tiles(&self, most: i64) -> [(i64, i64); 2] {
+        let rows = self.rows.max(1);
+        if !self.even {
+            return [(rows / most, most), (1, rows % most)];
+        }
+        let count = (rows + most - 1) / most;
+        let size = (rows + count - 1) / count;
+        let larger = rows - (size - 1) * count;
+        [(larger, size), (count - larger, size - 1)]
+    }
 }
 
 impl Tile {
@@ -92,10 +108,10 @@ impl Tile {
 
     /// Cycles for all rows and `vectors` vectors of columns.
     fn cost(&self, extents: Extents, vectors: i64) -> f64 {
-        let parts = |extent: i64, size: i64| [(extent / size, size), (1, extent % size)];
+        let panels = [(vectors / self.vectors, self.vectors), (1, vectors % self.vectors)];
         let mut total = 0.0;
-        for (row_tiles, rows) in parts(extents.rows.max(1), self.rows) {
-            for (panels, width) in parts(vectors, self.vectors) {
+        for (row_tiles, rows) in extents.row_tiles(self.rows) {
+            for (panels, width) in panels {
                 if rows > 0 && width > 0 {
                     let sums = (rows * width) as f64;
                     let tile =
@@ -111,12 +127,42 @@ impl Tile {
 /// Bytes between what is used and what is asked for: what a core computes while the last-level cache answers.
 const PREFETCH_BYTES: i64 = 4096;
 
+/// The same while the second-level cache answers.
+const NEAR_PREFETCH_BYTES: i64 = 1024;
+
 /// Asks for the vectors of columns that a tile will need some places after `element`. They are read in the order of memory, but at first from far away.
-pub fn prefetch(b: &mut KernelBuilder, buffer: BufferId, element: &Dim, tile: &Tile, vectors: i64) {
+pub fn prefetch(
+    b: &mut KernelBuilder,
+    buffer: BufferId,
+    element: &Dim,
+    tile: &Tile,
+    vectors: i64,
+    near: bool,
+) {
+    let distance = if near { NEAR_PREFETCH_BYTES } else { PREFETCH_BYTES };
     let bytes = b.buffer_dtype(buffer).bytes() as i64;
     let vector_bytes = i64::from(tile.lanes) * bytes;
     for vector in (0..vectors).filter(|vector| vector * vector_bytes % LINE_BYTES == 0) {
-        b.prefetch(buffer, &(element + PREFETCH_BYTES / bytes + vector * i64::from(tile.lanes)));
+        b.prefetch(buffer, &(element + distance / bytes + vector * i64::from(tile.lanes)));
+    }
+}
+
+/// Tiles of rows from which on they share the work of asking for the columns that come next; fewer ask for what they need next themselves.
+pub const SHARED_TILES: i64 = 3;
+
+/// At one of the steps of a loop body: asks for a part of the share that the n-th of some tiles of rows has in the columns from `element` on, as many as the
+/// body reads. Spread evenly, they don't keep the loads of the body waiting.
+pub fn prefetch_share(
+    b: &mut KernelBuilder,
+    (buffer, element): (BufferId, &Dim),
+    (step, steps): (i64, i64),
+    (number, tiles): (&Dim, i64),
+    tile: &Tile,
+) {
+    let line = LINE_BYTES / b.buffer_dtype(buffer).bytes() as i64;
+    let share = (steps * tile.columns() / line + tiles - 1) / tiles;
+    for n in (0..share).filter(|n| n * steps / share == step) {
+        b.prefetch(buffer, &(element + (number * share + n) * line));
     }
 }
 
@@ -125,7 +171,7 @@ pub fn prefetch(b: &mut KernelBuilder, buffer: BufferId, element: &Dim, tile: &T
 pub fn depth_block(tile: &Tile, depth: i64, bytes: usize, target: &Target) -> Option<i64> {
     let place_bytes = tile.columns() * bytes as i64;
     let l2 = i64::try_from(target.l2_bytes).unwrap_or(i64::MAX);
-    (depth.saturating_mul(place_bytes) >= l2 / 8).then_some((l2 / 20 / place_bytes).max(1))
+    (depth.saturating_mul(place_bytes) >= l2 / 5 * 2).then_some((l2 / 8 / place_bytes).max(1))
 }
 
 /// Cycles of one place of the contraction.

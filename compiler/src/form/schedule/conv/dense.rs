@@ -1,18 +1,20 @@
 //! Convolutions whose output channels see all input channels of their group.
 
-use super::problem::{Problem, Weights};
+use super::packing::packing;
+use super::problem::Problem;
 use super::rows::{Pixel, Rows};
 use super::split::Split;
 use super::unrolled::{Unrolled, divisor};
 use crate::form::FormError;
 use crate::form::element::multiply_add;
 use crate::form::group::Group;
-use crate::form::schedule::contraction::tile::{Extents, Tile, depth_block, prefetch};
+use crate::form::schedule::contraction::tile::{
+    Extents, SHARED_TILES, Tile, depth_block, prefetch, prefetch_share,
+};
 use crate::form::schedule::pointwise::{self, unflatten};
 use crate::form::schedule::{Argument, Context, Draft, Scheduled, contraction};
 use crate::form::view::View;
 use crate::kernel::{Access, BufferId, OpenLoop, Spread, Type, Val};
-use crate::program::{Packing, PackingLimit};
 use crate::target::Target;
 use graven_ir::Dim;
 
@@ -41,6 +43,7 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
         rows: problem.output.last().map_or(1, |extent| extent.upper().max(1)),
         columns: group_features,
         depth: problem.group_inputs * problem.taps(),
+        even: false,
     };
     let tile = Tile::choose(extents, lanes, context.target);
     let mut draft = Draft::without(&pointwise::name(group), group, context, &[problem.kernel]);
@@ -52,8 +55,18 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
     let split = Split::choose(problem, &tile, context.target);
     let rows = Rows::choose(&mut draft, problem, &tile, &split)?;
     let partial = Partial::choose(&mut draft, problem, &tile, &split, context.target);
-    let kernel =
-        Emission { draft: &mut draft, problem, tile: &tile, weights, views, merged, rows: &rows, partial };
+    let pixels = split.pixels_per_task(problem).upper();
+    let kernel = Emission {
+        draft: &mut draft,
+        problem,
+        tile: &tile,
+        weights,
+        views,
+        merged,
+        rows: &rows,
+        partial,
+        pixels,
+    };
     kernel.tasks(&split)?;
     Ok(Some(draft.finish(pointwise::cost(group))))
 }
@@ -62,36 +75,6 @@ pub fn kernel(group: &Group, context: &Context, problem: &Problem) -> Result<Opt
 fn merge_rows(problem: &Problem, context: &Context) -> Option<Vec<Dim>> {
     let flat = context.operands.iter().chain(&context.results).all(|layout| !layout.has_halo());
     (problem.output.len() >= 2 && problem.is_pixelwise() && flat).then(|| problem.output.clone())
-}
-
-/// `[group][channel tile][input block][window…][input channel][output channel]`.
-fn packing(problem: &Problem, tile: &Tile) -> Packing {
-    let block = problem.input_block.min(problem.group_inputs.max(1));
-    let (features, inputs) = (problem.features / problem.groups, problem.group_inputs);
-    let width = tile.columns();
-    let size = |value: i64| usize::try_from(value).unwrap_or(0);
-    let Weights { offset, outer, inner, window } = &problem.weights;
-    let step = |channels: i64, stride: &isize| channels as isize * stride;
-    let rank = window.len();
-    let around = |before: [i64; 3], after: [i64; 2]| {
-        [before.map(size).to_vec(), vec![0; rank], after.map(size).to_vec()].concat()
-    };
-    let mut extents = around(
-        [problem.groups, (features + width - 1) / width, (inputs + block - 1) / block],
-        [block, width],
-    );
-    // A window without places has no weights, but its buffer is not empty.
-    extents[3..3 + rank].iter_mut().zip(&problem.window).for_each(|(e, taps)| *e = size((*taps).max(1)));
-    let before = [step(features, outer), step(width, outer), step(block, inner)];
-    Packing {
-        offset: *offset,
-        extents,
-        strides: [before.to_vec(), window.clone(), vec![*inner, *outer]].concat(),
-        limits: vec![
-            PackingLimit { weights: around([0, width, 0], [0, 1]), end: size(features) },
-            PackingLimit { weights: around([0, 0, block], [1, 0]), end: size(inputs) },
-        ],
-    }
 }
 
 /// Sums that wait in scratch memory, `[pixel of the task][channel of the tile]`, while the input channels are taken some blocks at a time.
@@ -156,6 +139,8 @@ struct Emission<'k, 'a> {
     merged: Option<Vec<Dim>>,
     rows: &'k Rows,
     partial: Option<Partial>,
+    /// Pixels of a task at most.
+    pixels: i64,
 }
 
 /// A tile of pixels.
@@ -372,19 +357,36 @@ impl Emission<'_, '_> {
         ranges.extend(outer_window);
         ranges.push(block / unrolled.channels);
         let (loops, places) = self.open(&ranges, &mut sums);
-        for (part, tap, channel) in unrolled.places() {
+        let shared = self.shared_tiles();
+        let steps = unrolled.blocks * unrolled.window * unrolled.channels;
+        let mut first = None;
+        for (step, (part, tap, channel)) in unrolled.places().enumerate() {
             let block_place = from.unwrap_or(&Dim::ZERO) + &places[0] * unrolled.blocks + part;
             let mut window: Vec<Dim> = places[1..=outer_window.len()].to_vec();
             window.extend((unrolled.window > 1).then(|| Dim::from(tap)));
             let inner = &places[places.len() - 1] * unrolled.channels + channel;
             let weights = self.weights_place(columns, (&block_place, blocks), &window, &inner);
+            if let Some(tiles) = shared {
+                let first = first.get_or_insert_with(|| weights.clone());
+                let next = &*first + here * problem.taps() * block * self.tile.columns();
+                let number = pixels.start.floor_div(&Dim::from(count));
+                let b = &mut self.draft.builder;
+                prefetch_share(b, (self.weights, &next), (step as i64, steps), (&number, tiles), self.tile);
+            }
+            let near = shared.is_some();
             let channel = (&block_place, &inner);
-            sums = self.multiply(columns, channel, (pixels, &window), (&weights, vectors), &sums);
+            sums = self.multiply(columns, channel, (pixels, &window), (&weights, vectors, near), &sums);
         }
         for nest in loops.into_iter().rev() {
             sums = self.draft.builder.close_loop(nest, sums);
         }
         Ok(sums)
+    }
+
+    /// Tiles of pixels of a task, if they share the work of asking for the weights that come next.
+    fn shared_tiles(&self) -> Option<i64> {
+        let tiles = self.pixels / self.tile.rows;
+        (self.partial.is_some() && tiles >= SHARED_TILES).then_some(tiles)
     }
 
     /// The place of the weights of a tile's first channel.
@@ -420,12 +422,12 @@ impl Emission<'_, '_> {
         columns: &Columns,
         channel: (&Dim, &Dim),
         (pixels, window): (&Pixels, &[Dim]),
-        (weights, vectors): (&Dim, i64),
+        (weights, vectors, near): (&Dim, i64, bool),
         sums: &[Val],
     ) -> Vec<Val> {
         let ty = Type::vector(self.problem.dtype, self.tile.lanes);
         let b = &mut self.draft.builder;
-        prefetch(b, self.weights, weights, self.tile, vectors);
+        prefetch(b, self.weights, weights, self.tile, vectors, near);
         let load = |v: i64| weights + v * i64::from(self.tile.lanes);
         let vectors: Vec<Val> =
             (0..vectors).map(|v| b.load(self.weights, &load(v), ty, Spread::Contiguous, None)).collect();

@@ -9,6 +9,7 @@
 //! * [`problem`]: the dimensions of a group around one convolution
 //! * [`split`]: what one task computes
 //! * [`rows`]: how the input is read
+//! * [`packing`]: how the weights lie
 //! * [`unrolled`]: what the innermost loops hold
 //! * [`dense`]: all input channels of a group go into each output channel
 //! * [`narrow`]: few output channels
@@ -17,6 +18,7 @@
 mod dense;
 mod depthwise;
 mod narrow;
+mod packing;
 mod problem;
 mod rows;
 mod split;

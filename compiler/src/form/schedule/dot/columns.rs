@@ -93,7 +93,13 @@ impl Columns {
         Ok(())
     }
 
-    /// Asks for what a tile will need some places after `k`, where columns lie in the order in which they are read.
+    /// Whether they are a packed constant.
+    pub fn are_packed(&self) -> bool {
+        matches!(self, Columns::Packed(_))
+    }
+
+    /// Asks for what a tile will need some places after `k`, where columns lie in the order in which they are read; `near` if they are in a near cache
+    /// already.
     pub fn prefetch(
         &self,
         draft: &mut Draft,
@@ -101,10 +107,27 @@ impl Columns {
         place: (&[Dim], &Dim),
         k: &Dim,
         (vectors, tile): (i64, &Tile),
+        near: bool,
     ) {
         if let Columns::Packed(buffer) = self {
             let element = packed_place(problem, place, k, tile);
-            tile::prefetch(&mut draft.builder, *buffer, &element, tile, vectors);
+            tile::prefetch(&mut draft.builder, *buffer, &element, tile, vectors, near);
+        }
+    }
+
+    /// The same for a panel that comes later, of whose columns each tile of rows asks for a share: see [`tile::prefetch_share`]. The body begins at place `k`.
+    pub fn prefetch_share(
+        &self,
+        draft: &mut Draft,
+        problem: &Problem,
+        (place, k): ((&[Dim], &Dim), &Dim),
+        steps: (i64, i64),
+        share: (&Dim, i64),
+        tile: &Tile,
+    ) {
+        if let Columns::Packed(buffer) = self {
+            let element = packed_place(problem, place, k, tile);
+            tile::prefetch_share(&mut draft.builder, (*buffer, &element), steps, share, tile);
         }
     }
 

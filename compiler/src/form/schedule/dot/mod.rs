@@ -2,9 +2,13 @@
 //!
 //! The right operand is read from panels of as many columns as a tile has: constants are packed into panels when compiling, others
 //! into scratch memory by each task, unless their columns lie together already and few rows meet them. Of the left operand one element is read for all
-//! columns, in place or from a copy of the task's rows. Loop order, outermost first: tasks (batch × block of rows × group of panels), panels, tiles of rows, contraction. A panel stays
-//! in the first-level cache while the rows pass by, a block of rows in the second. (Goto and van de Geijn, "Anatomy of high-performance
-//! matrix multiplication", 2008.)
+//! columns, in place, or from a copy of the task's rows where they have to be computed or fall on the same lines of the cache. Loop order, outermost first:
+//! tasks (batch × block of rows × group of panels), parts of the contraction if it is long, panels, tiles of rows, places of the part. The rows' part stays in
+//! the second-level cache while panels pass by, and so does a panel's part for all tiles of rows, which meanwhile ask for the next panel's. (Goto and van de
+//! Geijn, "Anatomy of high-performance matrix multiplication", 2008.)
+//!
+//! Each sum is one chain of multiply-adds in the order of the contraction, wherever it waits between two parts. So it is the same for every split, and its
+//! error is at most c·ε·Σ|aᵢbᵢ| with c the number of places of the contraction (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1).
 //!
 //! * [`problem`]: batch, rows, columns and contraction of a group
 //! * [`inner`]: results too narrow for vectors of columns
@@ -21,6 +25,7 @@ mod split;
 mod tile;
 
 use super::contraction::tile::{Extents, Tile};
+use super::contraction::tiling::Tiling;
 use super::pointwise::{self, unflatten};
 use super::{Context, Draft, Scheduled};
 use crate::form::FormError;
@@ -28,8 +33,8 @@ use crate::form::group::Group;
 use columns::Columns;
 use graven_ir::Dim;
 use problem::Problem;
-use rows::Rows;
-use split::Split;
+use rows::{Rows, Wanted};
+use split::{Split, Task};
 use tile::{Emission, Partial};
 
 /// The kernel of a group around one `dot_general`, or `None` if the schedule doesn't take it.
@@ -47,54 +52,49 @@ pub fn schedule(group: &Group, context: &Context) -> Result<Option<Vec<Scheduled
         rows: problem.rows.upper(),
         columns: problem.columns.upper(),
         depth: problem.depth.upper(),
+        even: problem.rows.as_const().is_some(),
     };
     let tile = Tile::choose(extents, lanes, context.target);
+    let tiling = Tiling::new(&problem.rows, tile.rows);
     let mut draft = Draft::without(&pointwise::name(group), group, context, &problem.unread);
     let columns = Columns::choose(&mut draft, context, &problem, &tile);
-    let split = Split::choose(&problem, &tile, context.target);
-    let rows = Rows::choose(&mut draft, context, &problem, &tile, &split);
+    let wanted = Wanted::of(&draft, context, &problem, &tile);
+    let copies = (wanted, columns.are_packed());
+    let split = Split::choose(&problem, (&tile, &tiling), copies, context.target);
+    let rows = Rows::choose(&mut draft, context, &problem, (&tile, &split), wanted);
+    let partial = Partial::choose(&mut draft, &problem, &tile, &split);
     let views = (0..group.results.len()).map(|n| draft.result(group, context, n)).collect();
 
-    let width = tile.columns();
-    let panels = problem.columns.ceil_div(&Dim::from(width));
-    let row_blocks = split.row_blocks(&problem);
+    let panels = problem.columns.ceil_div(&Dim::from(tile.columns()));
+    let row_tiles = tiling.count();
+    let row_blocks = row_tiles.ceil_div(&Dim::from(split.row_tiles));
     let groups = panels.ceil_div(&Dim::from(split.panels));
     let batches = problem.batch.iter().fold(Dim::ONE, |product, extent| product * extent);
     let parallel = draft.builder.open_parallel(&(&batches * &row_blocks * &groups));
     let places = unflatten(&parallel.index, &[batches, row_blocks, groups]);
-    let batch = unflatten(&places[0], &problem.batch);
-    let first_row = &places[1] * split.rows;
-    let last_row = (&first_row + split.rows).minimum(&problem.rows);
-    let first_panel = &places[2] * split.panels;
-    let last_panel = (&first_panel + split.panels).minimum(&panels);
-
-    rows.copy(&mut draft, &problem, &tile, &batch, (&first_row, &last_row))?;
-    let partial = Partial::choose(&mut draft, &problem, (&tile, &rows), &split, context.target);
+    let part = |place: &Dim, size: i64, all: &Dim| {
+        let first = place * size;
+        let last = (&first + size).minimum(all);
+        (first, last)
+    };
+    let (first, last) = part(&places[1], split.row_tiles, &row_tiles);
+    let task = Task {
+        batch: unflatten(&places[0], &problem.batch),
+        rows: (tiling.start(&first), tiling.start(&last)),
+        panels: part(&places[2], split.panels, &panels),
+    };
     let mut kernel = Emission {
         draft: &mut draft,
         problem: &problem,
         tile: &tile,
+        tiling: &tiling,
         columns: &columns,
         rows: &rows,
+        split,
         views,
         partial,
     };
-    // Whole panels in a loop; a narrower last one by itself.
-    let whole = problem.columns.floor_div(&Dim::from(width));
-    let whole_end = last_panel.minimum(&whole);
-    if !whole.is(0) {
-        let nest = kernel.draft.builder.open_loop((&first_panel, &whole_end, 1), &[]);
-        let panel = nest.index.clone();
-        kernel.panel(&batch, &panel, width, (&first_row, &last_row))?;
-        kernel.draft.builder.close_loop(nest, Vec::new());
-    }
-    let rest = problem.columns.modulo(&Dim::from(width)).as_const().unwrap_or(0);
-    if rest > 0 {
-        // Taken by the task whose group holds the last panel: zero or one trips.
-        let nest = kernel.draft.builder.open_loop((&first_panel.maximum(&whole), &last_panel, 1), &[]);
-        kernel.panel(&batch, &whole, rest, (&first_row, &last_row))?;
-        kernel.draft.builder.close_loop(nest, Vec::new());
-    }
+    kernel.task(&task)?;
     draft.builder.close_loop(parallel, Vec::new());
     Ok(Some(vec![draft.finish(pointwise::cost(group))]))
 }

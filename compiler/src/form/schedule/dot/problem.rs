@@ -105,6 +105,15 @@ impl Problem {
         place_dims(self.rhs_rank, (&self.axes[1], batch), (&self.axes[3], &depth), &free)
     }
 
+    /// Elements from a row of the left operand to the next; `None` if its elements have to be computed.
+    pub fn lhs_row_stride(&self, draft: &Draft) -> Option<Dim> {
+        let batch: Vec<Dim> = self.batch.iter().map(|extent| placeholder("batch", extent)).collect();
+        let k = placeholder("k", &self.depth);
+        let place =
+            |row: i64| draft.evaluator.in_memory(self.lhs, &self.lhs_index(&batch, &Dim::from(row), &k));
+        Some(place(1)?.1 - place(0)?.1)
+    }
+
     /// Whether vectors along the contraction can be loaded from the left operand.
     pub fn lhs_lies_together(&self, draft: &Draft, lanes: u16) -> bool {
         let row = placeholder("row", &self.rows);

@@ -2,15 +2,15 @@
 
 use super::columns::Columns;
 use super::problem::Problem;
-use super::rows::{BLOCK, Rows, TileRows};
-use super::split::Split;
+use super::rows::{BLOCK, Part, Rows, TileRows};
+use super::split::{Split, Task};
 use crate::form::FormError;
 use crate::form::element::multiply_add;
-use crate::form::schedule::contraction::tile::{Tile, depth_block};
-use crate::form::schedule::{Draft, contraction, contraction::pieces};
+use crate::form::schedule::contraction::tile::{SHARED_TILES, Tile};
+use crate::form::schedule::contraction::tiling::Tiling;
+use crate::form::schedule::{Draft, contraction};
 use crate::form::view::View;
 use crate::kernel::{Access, BufferId, Spread, Type, Val};
-use crate::target::Target;
 use graven_ir::Dim;
 
 /// What the tiles of a kernel are emitted from.
@@ -19,19 +19,23 @@ pub struct Emission<'k, 'a> {
     pub draft: &'k mut Draft<'a>,
     /// The product.
     pub problem: &'k Problem,
-    /// The full tile.
+    /// The largest tile.
     pub tile: &'k Tile,
+    /// How rows are cut into tiles.
+    pub tiling: &'k Tiling,
     /// The right operand.
     pub columns: &'k Columns,
     /// The left operand.
     pub rows: &'k Rows,
+    /// What a task computes.
+    pub split: Split,
     /// The group's results.
     pub views: Vec<View>,
-    /// Sums between blocks of the contraction.
+    /// Sums between parts of the contraction.
     pub partial: Option<Partial>,
 }
 
-/// Sums that wait in scratch memory, `[row of the task][column of the panel]`, while the contraction is taken some blocks at a time.
+/// Sums of a task that wait in scratch memory, `[panel][row][column]`, while the contraction is taken part by part.
 #[derive(Clone, Copy)]
 pub struct Partial {
     buffer: BufferId,
@@ -40,71 +44,86 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// `None` if a panel is small, or rows are not copied.
-    pub fn choose(
-        draft: &mut Draft,
-        problem: &Problem,
-        (tile, rows): (&Tile, &Rows),
-        split: &Split,
-        target: &Target,
-    ) -> Option<Partial> {
-        rows.block()?;
-        let wanted = depth_block(tile, problem.depth.as_const()?, problem.dtype.bytes(), target)?;
-        let elements = Dim::from(split.rows * tile.columns());
+    /// `None` if the contraction is taken at once.
+    pub fn choose(draft: &mut Draft, problem: &Problem, tile: &Tile, split: &Split) -> Option<Partial> {
+        let blocks = split.depth? / BLOCK;
+        let elements = Dim::from(split.rows * split.panels * tile.columns());
         let buffer = draft.builder.buffer("sums", problem.dtype, elements, Access::Scratch);
-        Some(Partial { buffer, blocks: (wanted / BLOCK).max(1) })
+        Some(Partial { buffer, blocks })
     }
 }
 
-/// What is done with the tiles of a panel.
+/// What is done with the tiles of a task.
 #[derive(Clone, Copy)]
 enum Work<'w> {
     /// They are computed.
-    Compute,
+    Compute(&'w Part),
     /// Their sums in scratch memory are set to zero.
     Clear,
-    /// Blocks `first..last` of the contraction are added to their sums in scratch memory.
-    Add(&'w Dim, &'w Dim),
-    /// Their results are made of the sums in scratch memory.
-    Finish,
+    /// A part of the contraction is added to their sums in scratch memory.
+    Add(&'w Part),
+    /// Their results are made of the sums in scratch memory and the last part of the contraction.
+    Finish(&'w Part),
 }
 
 impl Emission<'_, '_> {
-    /// The rows `first..last` of a panel that has `valid` columns.
-    pub fn panel(
-        &mut self,
-        batch: &[Dim],
-        panel: &Dim,
-        valid: i64,
-        (first, last): (&Dim, &Dim),
-    ) -> Result<(), FormError> {
-        let column = panel * self.tile.columns();
-        self.columns.fill(self.draft, self.problem, batch, &column, (valid, self.tile))?;
-        let Some(partial) = self.partial else {
-            return self.rows(batch, panel, valid, (first, last), Work::Compute);
-        };
-        self.rows(batch, panel, valid, (first, last), Work::Clear)?;
+    /// All that a task computes.
+    pub fn task(&mut self, task: &Task) -> Result<(), FormError> {
         let blocks = self.problem.depth.floor_div(&Dim::from(BLOCK));
+        let rest = self.problem.depth.modulo(&Dim::from(BLOCK)).as_const().unwrap_or(0);
+        let Some(partial) = self.partial else {
+            let all = Part { first: Dim::ZERO, last: blocks, rest };
+            self.copy(task, &all)?;
+            return self.panels(task, Work::Compute(&all));
+        };
+        self.panels(task, Work::Clear)?;
         let nest = self.draft.builder.open_loop((&Dim::ZERO, &blocks, partial.blocks), &[]);
-        let (lower, upper) = (nest.index.clone(), (&nest.index + partial.blocks).minimum(&blocks));
-        self.rows(batch, panel, valid, (first, last), Work::Add(&lower, &upper))?;
+        let last = (&nest.index + partial.blocks).minimum(&blocks);
+        let part = Part { first: nest.index.clone(), last, rest: 0 };
+        self.copy(task, &part)?;
+        self.panels(task, Work::Add(&part))?;
         self.draft.builder.close_loop(nest, Vec::new());
-        self.rows(batch, panel, valid, (first, last), Work::Finish)
+        let part = Part { first: blocks.clone(), last: blocks, rest };
+        self.copy(task, &part)?;
+        self.panels(task, Work::Finish(&part))
     }
 
-    fn rows(
-        &mut self,
-        batch: &[Dim],
-        panel: &Dim,
-        valid: i64,
-        (first, last): (&Dim, &Dim),
-        work: Work,
-    ) -> Result<(), FormError> {
-        for ((lower, upper, step), count) in pieces((first, last), self.tile.rows, &self.problem.rows) {
+    fn copy(&mut self, task: &Task, part: &Part) -> Result<(), FormError> {
+        self.rows.copy(self.draft, self.problem, (self.tile, self.tiling), task, part)
+    }
+
+    /// Whole panels in a loop; a narrower last one by itself.
+    fn panels(&mut self, task: &Task, work: Work) -> Result<(), FormError> {
+        let (first, last) = (&task.panels.0, &task.panels.1);
+        let width = self.tile.columns();
+        let whole = self.problem.columns.floor_div(&Dim::from(width));
+        if !whole.is(0) {
+            let nest = self.draft.builder.open_loop((first, &last.minimum(&whole), 1), &[]);
+            let panel = nest.index.clone();
+            self.panel(task, &panel, width, work)?;
+            self.draft.builder.close_loop(nest, Vec::new());
+        }
+        let rest = self.problem.columns.modulo(&Dim::from(width)).as_const().unwrap_or(0);
+        if rest > 0 {
+            // Taken by the task whose group holds the last panel: zero or one trips.
+            let nest = self.draft.builder.open_loop((&first.maximum(&whole), last, 1), &[]);
+            self.panel(task, &whole, rest, work)?;
+            self.draft.builder.close_loop(nest, Vec::new());
+        }
+        Ok(())
+    }
+
+    /// The rows of a panel that has `valid` columns.
+    fn panel(&mut self, task: &Task, panel: &Dim, valid: i64, work: Work) -> Result<(), FormError> {
+        let column = panel * self.tile.columns();
+        if let Work::Compute(_) = work {
+            self.columns.fill(self.draft, self.problem, &task.batch, &column, (valid, self.tile))?;
+        }
+        for ((lower, upper, step), count) in self.tiling.pieces((&task.rows.0, &task.rows.1)) {
             let nest = self.draft.builder.open_loop((&lower, &upper, step), &[]);
-            let rows = TileRows { task: first, first: &nest.index, count };
+            let rows = TileRows { task: &task.rows.0, first: &nest.index, count };
             let lanes = i64::from(self.tile.lanes);
-            let place = Place { batch, panel, rows: &rows, vectors: (valid + lanes - 1) / lanes };
+            let place = Place { task, panel, rows: &rows, vectors: (valid + lanes - 1) / lanes };
             self.tile(&place, valid, work)?;
             self.draft.builder.close_loop(nest, Vec::new());
         }
@@ -112,22 +131,17 @@ impl Emission<'_, '_> {
     }
 
     fn tile(&mut self, place: &Place, valid: i64, work: Work) -> Result<(), FormError> {
-        let blocks = self.problem.depth.floor_div(&Dim::from(BLOCK));
         let sums = match work {
-            Work::Compute | Work::Clear => self.zeros(place),
-            Work::Add(..) | Work::Finish => self.load_sums(place),
+            Work::Compute(_) | Work::Clear => self.zeros(place),
+            Work::Add(_) | Work::Finish(_) => self.load_sums(place),
         };
         let sums = match work {
-            Work::Compute if self.rows.block().is_some() => {
-                self.blocks(place, (&Dim::ZERO, &blocks), sums)?
-            }
-            Work::Compute => self.stretch(place, &Dim::ZERO, &self.problem.depth.clone(), sums)?,
-            Work::Add(first, last) => self.blocks(place, (first, last), sums)?,
-            Work::Clear | Work::Finish => sums,
+            Work::Compute(part) | Work::Add(part) | Work::Finish(part) => self.part(place, part, sums)?,
+            Work::Clear => sums,
         };
         match work {
-            Work::Compute | Work::Finish => self.finish(place, valid, &sums),
-            Work::Clear | Work::Add(..) => {
+            Work::Compute(_) | Work::Finish(_) => self.finish(place, valid, &sums),
+            Work::Clear | Work::Add(_) => {
                 self.store_sums(place, &sums);
                 Ok(())
             }
@@ -141,7 +155,9 @@ impl Emission<'_, '_> {
 
     /// Where the sums of a tile wait, row by row.
     fn sums_places(&self, place: &Place) -> Vec<Dim> {
-        let (first, lanes) = (place.rows.first - place.rows.task, i64::from(self.tile.lanes));
+        let lanes = i64::from(self.tile.lanes);
+        let panel = place.panel - &place.task.panels.0;
+        let first = panel * self.split.rows + place.rows.first - place.rows.task;
         let of_row = |row: i64| (0..place.vectors).map(move |vector| (row, vector * lanes));
         let places = (0..place.rows.count).flat_map(of_row);
         places.map(|(row, column)| (&first + row) * self.tile.columns() + column).collect()
@@ -162,22 +178,46 @@ impl Emission<'_, '_> {
         }
     }
 
-    /// Adds the products of blocks `first..last` of the contraction to the sums.
-    fn blocks(
-        &mut self,
-        place: &Place,
-        (first, last): (&Dim, &Dim),
-        sums: Vec<Val>,
-    ) -> Result<Vec<Val>, FormError> {
-        let nest = self.draft.builder.open_loop((first, last, 1), &sums);
-        let (number, params) = (nest.index.clone(), nest.params.clone());
-        let sums = self.stretch(place, &number, &Dim::from(BLOCK), params)?;
-        Ok(self.draft.builder.close_loop(nest, sums))
+    /// Adds the products of a part of the contraction to the sums.
+    fn part(&mut self, place: &Place, part: &Part, mut sums: Vec<Val>) -> Result<Vec<Val>, FormError> {
+        if !self.in_blocks() {
+            return self.stretch(place, (part, &Dim::ZERO), &self.problem.depth.clone(), sums);
+        }
+        if !(&part.last - &part.first).is(0) {
+            let nest = self.draft.builder.open_loop((&part.first, &part.last, 1), &sums);
+            let (block, params) = (nest.index.clone(), nest.params.clone());
+            sums = self.stretch(place, (part, &block), &Dim::from(BLOCK), params)?;
+            sums = self.draft.builder.close_loop(nest, sums);
+        }
+        match part.rest {
+            0 => Ok(sums),
+            rest => self.stretch(place, (part, &part.last), &Dim::from(rest), sums),
+        }
+    }
+
+    /// Whether the contraction is taken in blocks of [`BLOCK`] places.
+    fn in_blocks(&self) -> bool {
+        self.rows.is_copied()
+            || self.partial.is_some()
+            || self.is_shared() && self.problem.depth.as_const().is_some()
+    }
+
+    /// Whether all tiles of rows of a task together ask for the columns that come next.
+    fn is_shared(&self) -> bool {
+        self.split.row_tiles >= SHARED_TILES && self.columns.are_packed()
+    }
+
+    /// Asks for this tile's share in the next panel's columns, at a step of a body that begins at place `k`.
+    fn prefetch_panel(&mut self, place: &Place, k: &Dim, steps: (i64, i64)) {
+        let tile = (place.rows.first - place.rows.task).floor_div(&Dim::from(place.rows.count));
+        let panel = (&place.task.batch[..], &(place.panel + 1));
+        let share = (&tile, self.split.row_tiles);
+        self.columns.prefetch_share(self.draft, self.problem, (panel, k), steps, share, self.tile);
     }
 
     /// Runs the epilogue on the sums of a tile.
     fn finish(&mut self, place: &Place, valid: i64, sums: &[Val]) -> Result<(), FormError> {
-        let Place { batch, panel, rows, vectors } = *place;
+        let Place { task, panel, rows, vectors } = *place;
         let lanes = i64::from(self.tile.lanes);
         let first = panel * self.tile.columns();
         for r in 0..rows.count {
@@ -186,7 +226,7 @@ impl Emission<'_, '_> {
                 let problem = self.problem;
                 let (row, column) = (rows.first + r, &first + v * lanes);
                 let here = (valid - v * lanes).min(lanes);
-                let index = |offset: &Dim| problem.result_index(batch, &row, &(&column + offset));
+                let index = |offset: &Dim| problem.result_index(&task.batch, &row, &(&column + offset));
                 contraction::finish(
                     self.draft,
                     (problem.value, sum),
@@ -199,28 +239,31 @@ impl Emission<'_, '_> {
         Ok(())
     }
 
-    /// Adds the products of a block of the contraction to the sums.
+    /// Adds the products of `extent` places of the contraction from a block on to the sums.
     fn stretch(
         &mut self,
         place: &Place,
-        block: &Dim,
+        at: (&Part, &Dim),
         extent: &Dim,
         mut sums: Vec<Val>,
     ) -> Result<Vec<Val>, FormError> {
         let tile = Tile { rows: place.rows.count, vectors: place.vectors, ..*self.tile };
-        let unroll = self.rows.block().map_or_else(|| tile.unroll(), |block| tile.unroll_of(block));
+        let unroll = if self.in_blocks() { tile.unroll_of(BLOCK) } else { tile.unroll() };
         let whole = extent.floor_div(&Dim::from(unroll)) * unroll;
         if !whole.is(0) {
             let nest = self.draft.builder.open_loop((&Dim::ZERO, &whole, unroll), &sums);
             sums.clone_from(&nest.params);
             for step in 0..unroll {
-                sums = self.multiply(place, block, &(&nest.index + step), &sums)?;
+                if self.is_shared() && self.in_blocks() {
+                    self.prefetch_panel(place, &(at.1 * BLOCK + &nest.index), (step, unroll));
+                }
+                sums = self.multiply(place, at, &(&nest.index + step), &sums)?;
             }
             sums = self.draft.builder.close_loop(nest, sums);
         }
         if !(extent - &whole).is(0) {
             let nest = self.draft.builder.open_loop((&whole, extent, 1), &sums);
-            sums = self.multiply(place, block, &nest.index, &nest.params.clone())?;
+            sums = self.multiply(place, at, &nest.index, &nest.params.clone())?;
             sums = self.draft.builder.close_loop(nest, sums);
         }
         Ok(sums)
@@ -230,22 +273,24 @@ impl Emission<'_, '_> {
     fn multiply(
         &mut self,
         at: &Place,
-        block: &Dim,
+        (part, block): (&Part, &Dim),
         place: &Dim,
         sums: &[Val],
     ) -> Result<Vec<Val>, FormError> {
         let first = at.panel * self.tile.columns();
-        let k = block * self.rows.block().unwrap_or(0) + place;
-        self.columns.prefetch(self.draft, self.problem, (at.batch, at.panel), &k, (at.vectors, self.tile));
+        let k = block * BLOCK + place;
+        let batch = &at.task.batch[..];
+        let near = self.is_shared() && self.in_blocks();
+        self.columns.prefetch(self.draft, self.problem, (batch, at.panel), &k, (at.vectors, self.tile), near);
         let mut columns = Vec::with_capacity(at.vectors as usize);
         for v in 0..at.vectors {
-            let from = (at.batch, at.panel, &first);
+            let from = (batch, at.panel, &first);
             columns.push(self.columns.load(self.draft, self.problem, from, &k, (v, self.tile))?);
         }
         let mut next = Vec::with_capacity(sums.len());
         for r in 0..at.rows.count {
-            let from = (block, place, self.tile.lanes);
-            let factor = self.rows.load(self.draft, self.problem, at.batch, (at.rows, r), from)?;
+            let from = (part, block, place, self.tile.lanes);
+            let factor = self.rows.load(self.draft, self.problem, batch, (at.rows, r), from)?;
             for (v, column) in columns.iter().enumerate() {
                 let sum = sums[r as usize * columns.len() + v];
                 let b = &mut self.draft.builder;
@@ -259,7 +304,7 @@ impl Emission<'_, '_> {
 /// What a tile computes.
 #[derive(Clone, Copy)]
 struct Place<'p> {
-    batch: &'p [Dim],
+    task: &'p Task,
     panel: &'p Dim,
     rows: &'p TileRows<'p>,
     vectors: i64,
