@@ -214,11 +214,11 @@ impl Emitter<'_> {
     ) -> Result<(), String> {
         let place = Place { here: self.bytes, own: self.frame.own() };
         let instruction = assemble::instruction(inst, allocations, code, form, place)?;
-        let constants = inst.args.iter().filter_map(|arg| match arg {
+        let mut constants = inst.args.iter().filter_map(|arg| match arg {
             Arg::Mem(Amode { base: Base::Constant(id), .. }) => Some(*id),
             _ => None,
         });
-        let constant = constants.last();
+        let constant = constants.next_back();
         let start = self.bytes;
         self.emit(&instruction)?;
         if let Some(id) = constant {

@@ -125,7 +125,7 @@ fn arithmetic(b: &mut KernelBuilder, (x, y): (Val, Val), ty: Type) -> Vec<Val> {
             Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight | Binary::Rem
         );
         let divides = matches!(op, Binary::Div | Binary::Rem) && dtype.is_int() && lanes > 1;
-        if !divides && !(of_integers && dtype.is_float()) {
+        if !(divides || of_integers && dtype.is_float()) {
             values.push(b.binary(*op, x, y));
         }
     }
