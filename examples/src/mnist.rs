@@ -7,14 +7,11 @@
 //! `t10k-labels-idx1-ubyte.gz`. The pixels are numbers from 0 to 255; with `--normalise` they are (pixel / 255 − 0.1307) / 0.3081, the mean and
 //! standard deviation of the training images, as PyTorch's and Burn's examples have them.
 
-use flate2::read::GzDecoder;
 use graven::api::{Compiler, Options, TensorView, TensorViewMut};
+use graven_examples::Result;
+use graven_examples::data::read_idx;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,21 +66,4 @@ fn percentage(part: usize, whole: usize) -> f64 {
 
 fn largest(scores: &[f32]) -> usize {
     (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0)
-}
-
-/// The bytes and the extents of an IDX file of bytes: two zeros, the type 8, the rank, extents as big-endian 32-bit numbers, elements.
-fn read_idx(path: &Path) -> Result<(Vec<u8>, Vec<usize>)> {
-    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut bytes = Vec::new();
-    GzDecoder::new(file).read_to_end(&mut bytes)?;
-    let broken = || format!("{}: no IDX file of bytes", path.display());
-    let Some(([0, 0, 8, rank], rest)) = bytes.split_first_chunk() else { return Err(broken().into()) };
-    let (extents, data) = rest.split_at_checked(4 * usize::from(*rank)).ok_or_else(broken)?;
-    let (extents, _) = extents.as_chunks::<4>();
-    let extents: Vec<usize> = extents.iter().map(|extent| u32::from_be_bytes(*extent) as usize).collect();
-    match extents.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent)) == Some(data.len())
-    {
-        true => Ok((data.to_vec(), extents)),
-        false => Err(broken().into()),
-    }
 }
