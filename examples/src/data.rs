@@ -93,6 +93,13 @@ impl Numbers {
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
+    /// The places below `bound` in random order (Fisher and Yates).
+    pub fn permutation(&mut self, bound: usize) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..bound).collect();
+        (1..bound).rev().for_each(|last| places.swap(last, self.below(last + 1)));
+        places
+    }
+
     /// So many places below `bound`.
     pub fn places(&mut self, count: usize, bound: usize) -> Vec<usize> {
         (0..count).map(|_| self.below(bound)).collect()

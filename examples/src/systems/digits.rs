@@ -27,8 +27,12 @@ pub fn run(folder: &Path, steps: usize, report: &mut dyn FnMut(usize, f64)) -> R
     let options = StepOptions::new(Loss::CrossEntropy, trainable(&model));
     let mut trainer = Trainer::new(&model, &options, Options::default())?;
     let mut numbers = Numbers(1);
+    let mut order = Vec::new();
     for step in 0..steps {
-        let (images, labels) = train.batch(&numbers.places(BATCH, train.len()));
+        if order.len() < BATCH {
+            order = numbers.permutation(train.len());
+        }
+        let (images, labels) = train.batch(&order.split_off(order.len() - BATCH));
         let image = TensorView::f32(&[BATCH, 784], &images)?;
         let label = TensorView::new(DType::I64, &[BATCH], bytemuck::cast_slice(&labels))?;
         report(step, trainer.step(&[image], label)?.loss);

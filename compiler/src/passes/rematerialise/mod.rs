@@ -134,8 +134,8 @@ mod tests {
         assert_eq!(peak(graph, &Layouts::default()), 5 * 1024);
         let unlimited = run(&module.constants, graph, &Layouts::default(), u64::MAX).unwrap();
         assert_eq!((unlimited.peak, unlimited.recomputed), (5 * 1024, 0));
-        let reduced = run(&module.constants, graph, &Layouts::default(), 3 * 1024).unwrap();
-        assert!(reduced.peak <= 3 * 1024 && reduced.recomputed > 0, "{} bytes", reduced.peak);
+        let reduced = run(&module.constants, graph, &Layouts::default(), 4 * 1024).unwrap();
+        assert!(reduced.peak <= 4 * 1024 && reduced.recomputed > 0, "{} bytes", reduced.peak);
         assert_eq!(reduced.graph.node_count(), graph.node_count() + reduced.recomputed);
         graven_ir::verify::verify_graph(&module.constants, &[], &reduced.graph).unwrap();
 
