@@ -53,7 +53,9 @@
 //! nn::load_state_dict(&mut model, &trainer.state_dict()?, true)?;
 //! let compiled = Compiler::new(Options::default()).module(model).jit()?;
 //! let mut scores = [0.0f32; 20];
-//! compiled.session()?.run(&[image], &mut [TensorViewMut::f32(&[2, 10], &mut scores)?])?;
+//! let mut session = compiled.session()?;
+//! session.prepare(&[("image".to_string(), vec![2, 1, 8, 8])].into())?;
+//! session.run(&[image], &mut [TensorViewMut::f32(&[2, 10], &mut scores)?])?;
 //! assert!(scores[3] > scores[7] && scores[17] > scores[13]);
 //! # Ok(()) }
 //! ```
