@@ -138,6 +138,7 @@ fn resnet18_equals_pytorch_in_f64() {
 }
 
 /// ReLU and maximum pooling are not smooth: where rounding changes which side of a kink an activation is on, steps differ by more than rounding.
+/// The goal is 1e-4, which all tensors meet but one: an element of it is 1.9e-4 off after ten steps, where PyTorch's own f32 is 1.2e-5 off its f64.
 #[test]
 fn resnet18_equals_pytorch_in_f32() {
     RESNET18.check(DType::F32, 1e-3);
